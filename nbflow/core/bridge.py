@@ -1,0 +1,79 @@
+"""Plain ``def`` workflows: a greenlet that hands over to the loop whenever it must wait.
+
+:func:`block_on` is the only function that ever switches away from a workflow greenlet. A greenlet
+never changes threads, so every activation of an execution runs on one thread.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+__all__ = ["WorkflowGreenlet", "block_on", "call_user_function", "in_workflow_greenlet"]
+
+T = TypeVar("T")
+
+
+class WorkflowGreenlet(greenlet):
+    """The stack of one plain ``def`` workflow or handler."""
+
+
+def in_workflow_greenlet() -> bool:
+    """Return True if the caller may block: it runs inside a plain ``def`` workflow or handler."""
+    return isinstance(getcurrent(), WorkflowGreenlet)
+
+
+def block_on(awaitable: Awaitable[T]) -> T:
+    """Wait for an awaitable from plain code on a workflow greenlet.
+
+    Parameters
+    ----------
+    awaitable
+        What to wait for.
+
+    Returns
+    -------
+    object
+        Its result.
+    """
+    current = getcurrent()
+    assert current.parent is not None
+    return current.parent.switch(awaitable)  # type: ignore[no-any-return]
+
+
+async def _run_on_greenlet(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    stack = WorkflowGreenlet(function)
+    stack.gr_context = contextvars.copy_context()
+    outcome = stack.switch(*args, **kwargs)
+    while not stack.dead:
+        try:
+            value = await outcome
+        except BaseException as error:  # noqa: BLE001  raised again, at the blocking call
+            outcome = stack.throw(error)
+        else:
+            outcome = stack.switch(value)
+    return outcome  # type: ignore[no-any-return]
+
+
+def call_user_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+    """Call a workflow or handler of either colour.
+
+    Parameters
+    ----------
+    function
+        ``async def`` or plain ``def``.
+    args, kwargs
+        Its arguments.
+
+    Returns
+    -------
+    Awaitable
+        A coroutine that ends with the function's result.
+    """
+    if inspect.iscoroutinefunction(function):
+        return function(*args, **kwargs)  # type: ignore[no-any-return]
+    return _run_on_greenlet(function, args, kwargs)

@@ -1,0 +1,143 @@
+"""Definitions: functions registered as workflows and activities, each at one version.
+
+A version is what an execution is pinned to: the function, its source, the hash of that source and
+of the helpers it calls, and the values it captured. The registry knows the current version of each
+name, and every version of this process by hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from nbflow.exceptions import ConfigurationError
+
+__all__ = ["REGISTRY", "Definition", "DefinitionKind", "Registry", "bind_arguments"]
+
+DefinitionKind: TypeAlias = Literal["workflow", "activity"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Definition:
+    """A function at one version.
+
+    Parameters
+    ----------
+    kind
+        ``"workflow"`` or ``"activity"``.
+    name
+        The type name that history records.
+    function
+        The user's function.
+    hash
+        Of the source, the helpers' sources and the options; hex.
+    source
+        The function's source text, decorators included; empty if it can't be had.
+    manifest
+        JSON text that lets the function be rebuilt in another process (helpers, imports, values).
+    bindings
+        Values of the globals it uses, as they were when it was captured.
+    options
+        What the decorator was given.
+    """
+
+    kind: DefinitionKind
+    name: str
+    function: Callable[..., Any]
+    hash: str
+    source: str = ""
+    manifest: str = ""
+    bindings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_async(self) -> bool:
+        """True for an ``async def``."""
+        return inspect.iscoroutinefunction(self.function)
+
+
+class Registry:
+    """Definitions by name and by hash."""
+
+    def __init__(self) -> None:
+        self._current: dict[tuple[str, str], Callable[[], Definition]] = {}
+        self._by_hash: dict[str, Definition] = {}
+        self._captured: dict[tuple[str, str], Callable[[], Definition]] | None = None
+
+    def register(self, kind: DefinitionKind, name: str, current: Callable[[], Definition]) -> None:
+        """Make a function the current definition of its name.
+
+        Parameters
+        ----------
+        kind, name
+            What it is.
+        current
+            Returns its definition as of now (helpers may have changed since).
+        """
+        target = self._current if self._captured is None else self._captured
+        target[kind, name] = current
+
+    def current(self, kind: DefinitionKind, name: str) -> Definition | None:
+        """Return the current definition of a name, or None."""
+        found = self._current.get((kind, name))
+        return None if found is None else self.remember(found())
+
+    def remember(self, definition: Definition) -> Definition:
+        """Keep a version, so that executions pinned to it find it by its hash."""
+        return self._by_hash.setdefault(f"{definition.kind}:{definition.hash}", definition)
+
+    def by_hash(self, kind: DefinitionKind, hash_: str) -> Definition | None:
+        """Return a version of this process, or None."""
+        return self._by_hash.get(f"{kind}:{hash_}")
+
+    def names(self, kind: DefinitionKind) -> list[str]:
+        """Return the names registered for a kind, sorted."""
+        return sorted(name for k, name in self._current if k == kind)
+
+    @contextlib.contextmanager
+    def capturing(self) -> Iterator[dict[tuple[str, str], Callable[[], Definition]]]:
+        """Collect what the block registers, without making it current. For rebuilding stored definitions."""
+        previous, self._captured = self._captured, {}
+        try:
+            yield self._captured
+        finally:
+            self._captured = previous
+
+
+REGISTRY = Registry()
+"""The definitions of this process."""
+
+
+def bind_arguments(
+    signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Bind a call to a signature, so that history holds positional arguments wherever it can.
+
+    Parameters
+    ----------
+    signature
+        Of the function.
+    name
+        Of the function, for the error.
+    args, kwargs
+        The call.
+
+    Returns
+    -------
+    tuple
+        Positional arguments, and keyword-only ones.
+
+    Raises
+    ------
+    ConfigurationError
+        When the arguments don't fit.
+    """
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        msg = f"{name}{signature}: {error}"
+        raise ConfigurationError(msg) from None
+    return bound.args, bound.kwargs

@@ -1,0 +1,148 @@
+"""Events to the JSON attributes that the log keeps, and back.
+
+One rule for all: every attribute under its own name, None left out; payloads as their JSON,
+failures as Temporal's failure tree. ``event_id`` and ``event_time`` are columns, not attributes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from nbflow.core.events import EVENT_TYPES, HistoryEvent
+from nbflow.core.failures import Failure
+from nbflow.core.payloads import Payload
+from nbflow.exceptions import HistoryCorruptedError
+
+__all__ = ["attributes_json", "event_from_attributes", "initiated_event_id", "name_of"]
+
+_dumps: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=False).encode
+
+
+class _Shape:
+    """How one event class is written: its attributes, by the way each is encoded."""
+
+    def __init__(self, cls: type[HistoryEvent]) -> None:
+        own = [f for f in fields(cls) if f.name not in ("event_id", "event_time")]
+        self.cls = cls
+        self.names = tuple(f.name for f in own)
+        self.prefixes = {f.name: f'"{f.name}":' for f in own}
+        self.payloads = frozenset(f.name for f in own if str(f.type).startswith("Payload"))
+        self.failures = frozenset(f.name for f in own if str(f.type).startswith("Failure"))
+        self.payload_maps = frozenset(f.name for f in own if str(f.type) == "Mapping[str, Payload]")
+        self.special = self.payloads | self.failures | self.payload_maps
+        self.required = frozenset(
+            f.name for f in own if f.default is MISSING and f.default_factory is MISSING and not str(f.type).endswith("None")
+        )
+
+
+_SHAPES = {name: _Shape(cls) for name, cls in EVENT_TYPES.items()}
+
+
+def attributes_json(event: HistoryEvent) -> str:
+    """Write an event's attributes.
+
+    Parameters
+    ----------
+    event
+        The event.
+
+    Returns
+    -------
+    str
+        A JSON object.
+    """
+    shape = _SHAPES[type(event).__name__]
+    parts = []
+    for name, prefix in shape.prefixes.items():
+        value = getattr(event, name)
+        if value is None:
+            continue
+        if type(value) is int:
+            parts.append(f"{prefix}{value}")
+        elif name in shape.payloads:
+            parts.append(prefix + value.text)
+        elif name in shape.failures:
+            parts.append(prefix + _dumps(value.to_json()))
+        elif name in shape.payload_maps:
+            inner = ",".join(f"{_dumps(key)}:{payload.text}" for key, payload in value.items())
+            parts.append(f"{prefix}{{{inner}}}")
+        else:
+            parts.append(prefix + _dumps(value))
+    return "{" + ",".join(parts) + "}"
+
+
+def event_from_attributes(event_type: str, event_id: int, event_time: int, attributes: Mapping[str, Any]) -> HistoryEvent:
+    """Read an event back.
+
+    Parameters
+    ----------
+    event_type
+        Name of the event class.
+    event_id, event_time
+        Its columns.
+    attributes
+        The parsed JSON object.
+
+    Returns
+    -------
+    HistoryEvent
+        The event.
+
+    Raises
+    ------
+    HistoryCorruptedError
+        When the type is unknown or an attribute is missing. Attributes this version does not
+        know are left out.
+    """
+    shape = _SHAPES.get(event_type)
+    if shape is None:
+        msg = f"event {event_id} has the unknown type {event_type!r}; a newer nbflow may have written it"
+        raise HistoryCorruptedError(msg)
+    values: dict[str, Any] = {}
+    for name in shape.names:
+        if name in attributes:
+            values[name] = _read(shape, name, attributes[name])
+        elif name in shape.required:
+            msg = f"event {event_id} ({event_type}) lacks its attribute {name!r}"
+            raise HistoryCorruptedError(msg)
+        elif name not in _defaults(shape):
+            values[name] = None
+    return shape.cls(event_id=event_id, event_time=event_time, **values)
+
+
+def _defaults(shape: _Shape) -> frozenset[str]:
+    found = _DEFAULTS.get(shape.cls)
+    if found is None:
+        found = frozenset(
+            f.name for f in fields(shape.cls) if f.default is not MISSING or f.default_factory is not MISSING
+        )
+        _DEFAULTS[shape.cls] = found
+    return found
+
+
+_DEFAULTS: dict[type[HistoryEvent], frozenset[str]] = {}
+
+
+def _read(shape: _Shape, name: str, value: Any) -> Any:
+    if name not in shape.special:
+        return value
+    if name in shape.payloads:
+        return Payload.of_tree(value)
+    if name in shape.failures:
+        return Failure.from_json(value)
+    return {key: Payload.of_tree(tree) for key, tree in value.items()}
+
+
+def name_of(event: HistoryEvent) -> str | None:
+    """Return what the event is about (activity type, signal name, timer id …), or None."""
+    attribute = event.name_attribute
+    return None if attribute is None else getattr(event, attribute)
+
+
+def initiated_event_id(event: HistoryEvent) -> int | None:
+    """Return the id of the event that began this one's operation, or None."""
+    attribute = event.initiated_attribute
+    return None if attribute is None else getattr(event, attribute)

@@ -1,0 +1,152 @@
+"""Signals and queries of one execution: handlers, mailboxes, waiters.
+
+A signal goes to its handler; without one, to whoever waits for it; without either, it stays in
+its mailbox until a handler or a waiter comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from nbflow.core.bridge import call_user_function
+from nbflow.core.loop import DeterministicLoop, OrderedFuture
+from nbflow.exceptions import DefinitionError, NbflowError, QueryError
+
+__all__ = ["Messages"]
+
+
+class _Owner(Protocol):
+    loop: DeterministicLoop
+
+    async def wait_for(self, future: OrderedFuture, timeout: float | None) -> Any: ...
+    def fail_from_handler(self, error: BaseException) -> None: ...
+
+
+class Messages:
+    """The messages of one execution.
+
+    Parameters
+    ----------
+    owner
+        The execution.
+    """
+
+    def __init__(self, owner: _Owner) -> None:
+        self._owner = owner
+        self._handlers: dict[str, dict[str, Callable[..., Any]]] = {"signal": {}, "query": {}}
+        self._mailboxes: dict[str, deque[Any]] = {}
+        self._waiters: dict[str, deque[OrderedFuture]] = {}
+
+    @property
+    def awaited(self) -> list[str]:
+        """Names of the signals somebody waits for, in order."""
+        return [name for name, waiters in self._waiters.items() if any(not waiter.done() for waiter in waiters)]
+
+    def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
+        """Let a function answer messages of a name, and hand it what came before.
+
+        Parameters
+        ----------
+        kind
+            ``"signal"`` or ``"query"``.
+        name
+            Name of the message.
+        handler
+            The function; a query handler must be a plain ``def``.
+        """
+        if kind == "query" and inspect.iscoroutinefunction(handler):
+            msg = f"query handler {name!r} must be a plain def: a query answers at once and changes nothing"
+            raise DefinitionError(msg)
+        self._handlers[kind][name] = handler
+        if kind == "signal":
+            for args in self._mailboxes.pop(name, ()):
+                self._handle(name, args)
+
+    def deliver(self, name: str, args: list[Any]) -> None:
+        """Hand a signal to its handler, to a waiter, or to the mailbox."""
+        if name in self._handlers["signal"]:
+            self._handle(name, args)
+            return
+        waiters = self._waiters.get(name)
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(args)
+                return
+        self._mailboxes.setdefault(name, deque()).append(args)
+
+    def _handle(self, name: str, args: list[Any]) -> None:
+        handler = self._handlers["signal"][name]
+        task = self._owner.loop.create_task(_call(handler, args), name=f"signal: {name}")
+        task.add_done_callback(self._on_handler_done)
+
+    def _on_handler_done(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._owner.fail_from_handler(error)
+
+    async def wait_for(self, name: str, timeout: float | None) -> Any:
+        """Wait for the next signal of a name.
+
+        Parameters
+        ----------
+        name
+            Name of the signal.
+        timeout
+            Seconds, or None.
+
+        Returns
+        -------
+        object
+            The signal's argument; a tuple if it came with several, None with none.
+
+        Raises
+        ------
+        TimeoutError
+            When none came in time.
+        """
+        mailbox = self._mailboxes.get(name)
+        if mailbox:
+            return _value(mailbox.popleft())
+        waiter = OrderedFuture(loop=self._owner.loop)
+        self._waiters.setdefault(name, deque()).append(waiter)
+        try:
+            return _value(await self._owner.wait_for(waiter, timeout))
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._mailboxes.setdefault(name, deque()).appendleft(waiter.result())
+            raise
+
+    def answer(self, name: str, args: Sequence[Any]) -> Any:
+        """Answer a query.
+
+        Raises
+        ------
+        QueryError
+            When there is no such handler, or it failed.
+        """
+        handler = self._handlers["query"].get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers["query"])) or "none"
+            msg = f"no query handler {name!r}; this execution has: {known}"
+            raise QueryError(msg)
+        try:
+            return handler(*args)
+        except NbflowError:
+            raise
+        except Exception as error:
+            msg = f"query handler {name!r} failed: {type(error).__name__}: {error}"
+            raise QueryError(msg) from error
+
+
+async def _call(handler: Callable[..., Any], args: list[Any]) -> Any:
+    return await call_user_function(handler, tuple(args), {})
+
+
+def _value(args: list[Any]) -> Any:
+    if not args:
+        return None
+    return args[0] if len(args) == 1 else tuple(args)

@@ -1,0 +1,135 @@
+"""The Runtime protocol: what workflow code may ask of whoever runs it.
+
+``authoring`` speaks to this protocol only, so that the embedded interpreter and a Temporal
+cluster can each stand behind it. The current runtime hangs on the running event loop, not on a
+context variable, because wait conditions run outside any task.
+"""
+
+from __future__ import annotations
+
+import random
+from asyncio import events as asyncio_events
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from nbflow.core.commands import ActivityOptions
+from nbflow.exceptions import NotInWorkflowError
+
+__all__ = ["Runtime", "WorkflowInfo", "current_runtime", "runtime_or_none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowInfo:
+    """What an execution knows of itself.
+
+    Parameters
+    ----------
+    workflow_id, run_id, workflow_type
+        Its identity.
+    attempt
+        1, or more when a workflow RetryPolicy started it again.
+    start_time
+        When it started, UTC.
+    definition_hash
+        Version of its code.
+    run_key
+        The headless run it belongs to, if any.
+    memo
+        Notes given at start.
+    search_attributes
+        Values given at start, for queries.
+    """
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    attempt: int
+    start_time: datetime
+    definition_hash: str = ""
+    run_key: str | None = None
+    memo: Mapping[str, Any] = field(default_factory=dict)
+    search_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """What workflow code may ask for."""
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while history is fed to the code again."""
+        ...
+
+    @property
+    def info(self) -> WorkflowInfo:
+        """The execution's identity."""
+        ...
+
+    def now(self) -> datetime:
+        """The time of the current activation, UTC."""
+        ...
+
+    def random(self) -> random.Random:
+        """The execution's own generator, seeded from history."""
+        ...
+
+    def start_activity(
+        self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, options: ActivityOptions
+    ) -> Any:
+        """Schedule an activity; returns a handle that is awaitable."""
+        ...
+
+    def sleep(self, seconds: float, summary: str | None = None) -> Any:
+        """Start a timer; returns an awaitable."""
+        ...
+
+    def wait_condition(self, predicate: Callable[[], object], timeout: float | None = None, summary: str | None = None) -> Any:
+        """Wait until the predicate is true; returns an awaitable."""
+        ...
+
+    def wait_for_signal(self, name: str, timeout: float | None = None) -> Any:
+        """Wait for the next signal of this name; returns an awaitable of its value."""
+        ...
+
+    def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
+        """Let ``handler`` answer signals or queries of this name."""
+        ...
+
+    def side_effect(self, function: Callable[[], Any]) -> Any:
+        """Run a function once and record what it returned."""
+        ...
+
+    def log(self, level: int, message: str) -> None:
+        """Write a log line, once however often history is replayed."""
+        ...
+
+
+def runtime_or_none() -> Runtime | None:
+    """Return the runtime of the workflow code that calls this, or None outside of workflows."""
+    loop = asyncio_events._get_running_loop()  # noqa: SLF001  get_running_loop raises, this does not
+    return getattr(loop, "nbflow_runtime", None)
+
+
+def current_runtime(caller: str) -> Runtime:
+    """Return the runtime of the workflow code that calls this.
+
+    Parameters
+    ----------
+    caller
+        Name of the public function, for the error.
+
+    Returns
+    -------
+    Runtime
+        The runtime.
+
+    Raises
+    ------
+    NotInWorkflowError
+        Outside of workflow code.
+    """
+    runtime = runtime_or_none()
+    if runtime is None:
+        raise NotInWorkflowError(caller)
+    return runtime

@@ -1,0 +1,540 @@
+"""Every error nbflow raises, in one tree.
+
+* NbflowError
+    * WorkflowFailedError             an execution did not complete; its cause chain says why
+    * FailureError                    a failure that history records
+        * ApplicationError            user code failed (``type`` is the exception's class name)
+        * ActivityError               an activity failed for good; ``cause`` says why
+        * ChildWorkflowError          a child workflow failed; ``cause`` says why
+        * TimeoutError                a deadline passed (also a built-in TimeoutError)
+        * CancelledError              the work was cancelled
+        * TerminatedError             the execution was terminated
+    * WorkflowError                   workflow code broke a rule
+        * NondeterminismError         code and history disagree, or the code did real IO
+        * ReadOnlyContextError        a query handler tried to change something
+        * DeadlockError               workflow code did not yield for too long
+        * NotInWorkflowError          a workflow-only function was called elsewhere
+        * NotInActivityError          an activity-only function was called elsewhere
+        * DefinitionError             a function can't be a workflow or an activity
+    * ClientError                     a request could not be served
+        * WorkflowNotFoundError       no such execution
+        * WorkflowAlreadyStartedError an open execution has this id
+        * WorkflowClosedError         the execution can't take requests any more
+        * QueryError                  a query handler is missing or failed
+        * EngineClosedError           the engine was closed or has stopped
+    * StoreError                      the event log can't be used
+        * StoreLockedError            another process holds it
+        * StoreCorruptedError         the file is damaged
+        * ForeignStoreError           the file is something else
+        * StoreVersionError           a newer nbflow wrote it
+        * StoreNotWritableError       read-only folder or file
+        * StoreFullError              no space left
+        * HistoryCorruptedError       a history contradicts the event rules
+    * PayloadError                    a value can't be encoded or decoded
+        * UntrustedPayloadError       a pickle that we did not sign
+    * ConfigurationError              an option has no meaning or an impossible value
+* Control flow, derived from BaseException so that ``except Exception`` can't eat it
+    * WorkflowEvicted                 the execution leaves memory
+    * ActivityCancelled               raised in an activity whose cancellation was requested
+    * CompleteLater                   the activity will be completed from outside
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+__all__ = [
+    "ActivityCancelled",
+    "ActivityError",
+    "ApplicationError",
+    "CancelledError",
+    "ChildWorkflowError",
+    "ClientError",
+    "CompleteLater",
+    "ConfigurationError",
+    "DeadlockError",
+    "DefinitionError",
+    "EngineClosedError",
+    "FailureError",
+    "ForeignStoreError",
+    "HistoryCorruptedError",
+    "NbflowError",
+    "NondeterminismError",
+    "NotInActivityError",
+    "NotInWorkflowError",
+    "PayloadError",
+    "QueryError",
+    "ReadOnlyContextError",
+    "StoreCorruptedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreLockedError",
+    "StoreNotWritableError",
+    "StoreVersionError",
+    "TerminatedError",
+    "TimeoutError",
+    "UntrustedPayloadError",
+    "WorkflowAlreadyStartedError",
+    "WorkflowClosedError",
+    "WorkflowError",
+    "WorkflowEvicted",
+    "WorkflowFailedError",
+    "WorkflowNotFoundError",
+]
+
+
+class NbflowError(Exception):
+    """Base of every error nbflow raises."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one short line in a notebook instead of nbflow's own frames."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class FailureError(NbflowError):
+    """Base of the failures that history records.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stack_trace: str = ""
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The failure behind this one, if any."""
+        return self.__cause__
+
+
+class ApplicationError(FailureError):
+    """User code failed, or raised this to choose how its failure is treated.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    *details
+        Values to record with the failure; they must be encodable.
+    type
+        Name that ``RetryPolicy.non_retryable_error_types`` is matched against, exactly.
+    non_retryable
+        True to fail the activity at once, whatever its RetryPolicy says.
+    next_retry_delay
+        Seconds until the next attempt, in place of the RetryPolicy's interval.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *details: Any,
+        type: str | None = None,  # noqa: A002  Temporal's name for it
+        non_retryable: bool = False,
+        next_retry_delay: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.details = details
+        self.type = type
+        self.non_retryable = non_retryable
+        self.next_retry_delay = next_retry_delay
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_application_error, (self.message, self.details, self.type, self.non_retryable, self.next_retry_delay))
+
+
+def _rebuild_application_error(
+    message: str, details: tuple[Any, ...], type_: str | None, non_retryable: bool, delay: float | None
+) -> ApplicationError:
+    return ApplicationError(message, *details, type=type_, non_retryable=non_retryable, next_retry_delay=delay)
+
+
+class ActivityError(FailureError):
+    """An activity failed for good; ``__cause__`` says why.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    activity_type, activity_id
+        Which activity.
+    scheduled_event_id
+        Its ActivityTaskScheduled event.
+    retry_state
+        Why no further attempt was made, e.g. ``"MAXIMUM_ATTEMPTS_REACHED"``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        activity_type: str = "",
+        activity_id: str = "",
+        scheduled_event_id: int = 0,
+        retry_state: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.activity_type = activity_type
+        self.activity_id = activity_id
+        self.scheduled_event_id = scheduled_event_id
+        self.retry_state = retry_state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = (self.message, self.activity_type, self.activity_id, self.scheduled_event_id, self.retry_state)
+        return (type(self), args)
+
+
+class ChildWorkflowError(FailureError):
+    """A child workflow failed; ``__cause__`` says why.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    workflow_id, run_id, workflow_type
+        Which child.
+    """
+
+    def __init__(self, message: str, workflow_id: str = "", run_id: str = "", workflow_type: str = "") -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.workflow_type = workflow_type
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.workflow_id, self.run_id, self.workflow_type))
+
+
+class TimeoutError(FailureError, builtins.TimeoutError):  # noqa: A001  Temporal's name for it
+    """A deadline passed.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    timeout_type
+        ``START_TO_CLOSE``, ``SCHEDULE_TO_START``, ``SCHEDULE_TO_CLOSE`` or ``HEARTBEAT``;
+        empty when the execution itself timed out.
+    last_heartbeat_details
+        What the activity last reported, if it did.
+    """
+
+    def __init__(self, message: str, timeout_type: str = "", last_heartbeat_details: Any = None) -> None:
+        super().__init__(message)
+        self.timeout_type = timeout_type
+        self.last_heartbeat_details = last_heartbeat_details
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.timeout_type, self.last_heartbeat_details))
+
+
+class CancelledError(FailureError):
+    """The work was cancelled (inside workflow code this is ``asyncio.CancelledError``)."""
+
+
+class TerminatedError(FailureError):
+    """The execution was terminated; its code had no chance to clean up."""
+
+
+class WorkflowFailedError(NbflowError):
+    """An execution did not complete; ``__cause__`` says why.
+
+    Parameters
+    ----------
+    workflow_id, run_id
+        Which execution.
+    status
+        How it closed: Failed, TimedOut, Canceled or Terminated.
+    reason
+        The failure in one line.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str = "", status: str = "Failed", reason: str = "") -> None:
+        super().__init__(workflow_id, run_id, status, reason)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        tail = f": {self.reason}" if self.reason else ""
+        return f"workflow execution {self.workflow_id!r} (run {self.run_id}) closed as {self.status}{tail}"
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The failure behind this one."""
+        return self.__cause__
+
+    def _render_traceback_(self) -> list[str]:
+        lines = [f"WorkflowFailedError: {self}"]
+        link = self.__cause__
+        while link is not None:
+            lines.append(f"  caused by {type(link).__name__}: {link}")
+            trace = getattr(link, "stack_trace", "")
+            if trace:
+                lines.extend("    " + line for line in trace.rstrip().splitlines())
+            link = link.__cause__
+        return lines
+
+
+class WorkflowError(NbflowError):
+    """Workflow code broke a rule."""
+
+
+class NondeterminismError(WorkflowError):
+    """Workflow code and its history disagree, or the code did something replay can't repeat.
+
+    Parameters
+    ----------
+    message
+        What happened and what to do.
+    event
+        The recorded event, as text.
+    command
+        The command that the code produced, as text.
+    line
+        ``file:line`` of the code that produced it.
+    definition_hash
+        Hash of the definition that recorded the event, and of the one replayed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        event: str | None = None,
+        command: str | None = None,
+        line: str | None = None,
+        definition_hash: tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.event = event
+        self.command = command
+        self.line = line
+        self.definition_hash = definition_hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.event, self.command, self.line, self.definition_hash))
+
+
+class ReadOnlyContextError(WorkflowError):
+    """A query handler or a wait condition tried to change the execution."""
+
+
+class DeadlockError(WorkflowError):
+    """Workflow code did not yield to the engine for too long."""
+
+
+class NotInWorkflowError(WorkflowError):
+    """A function that works only inside a workflow was called elsewhere.
+
+    Parameters
+    ----------
+    name
+        The function that was called.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"nbflow.{self.name}() works only inside a running workflow; call it from a function marked @workflow"
+
+
+class NotInActivityError(WorkflowError):
+    """A function that works only inside an activity was called elsewhere.
+
+    Parameters
+    ----------
+    name
+        The function that was called.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"nbflow.{self.name}() works only inside a running activity; call it from a function marked @activity"
+
+
+class DefinitionError(WorkflowError):
+    """A function can't be a workflow or an activity as it is written."""
+
+
+class ClientError(NbflowError):
+    """A request could not be served."""
+
+
+class WorkflowNotFoundError(ClientError):
+    """No execution has this id.
+
+    Parameters
+    ----------
+    workflow_id, run_id
+        What was asked for.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str | None = None) -> None:
+        super().__init__(workflow_id, run_id)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        run = f" (run {self.run_id})" if self.run_id else ""
+        return f"no workflow execution {self.workflow_id!r}{run} in this store; nbflow.executions() lists what there is"
+
+
+class WorkflowAlreadyStartedError(ClientError):
+    """An execution with this id exists and the id policy forbids another.
+
+    Parameters
+    ----------
+    workflow_id, run_id
+        The execution that is there.
+    workflow_type
+        Its type.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str = "", workflow_type: str = "") -> None:
+        super().__init__(workflow_id, run_id, workflow_type)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.workflow_type = workflow_type
+
+    def __str__(self) -> str:
+        return (
+            f"workflow execution {self.workflow_id!r} (run {self.run_id}, type {self.workflow_type}) already exists; "
+            f"choose another id, or change id_conflict= / id_reuse="
+        )
+
+
+class WorkflowClosedError(ClientError):
+    """The execution has closed and can't take this request.
+
+    Parameters
+    ----------
+    workflow_id, run_id
+        Which execution.
+    status
+        How it closed.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str = "", status: str = "") -> None:
+        super().__init__(workflow_id, run_id, status)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"workflow execution {self.workflow_id!r} (run {self.run_id}) is already {self.status}; it takes no more requests"
+
+
+class QueryError(ClientError):
+    """A query handler is missing or failed."""
+
+
+class EngineClosedError(ClientError):
+    """The engine was closed, or stopped because it could not commit."""
+
+
+class StoreError(NbflowError):
+    """The event log can't be used.
+
+    Parameters
+    ----------
+    message
+        What happened and what to do.
+    path
+        The store's file.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message, path)
+        self.message = message
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the store.
+
+    Parameters
+    ----------
+    message
+        What happened and what to do.
+    path
+        The store's file.
+    pid
+        The process that holds it, if known.
+    holder
+        Its notebook or command, if known.
+    """
+
+    def __init__(self, message: str, path: str = "", pid: int | None = None, holder: str = "") -> None:
+        super().__init__(message, path)
+        self.pid = pid
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.path, self.pid, self.holder))
+
+
+class StoreCorruptedError(StoreError):
+    """The store's file is damaged."""
+
+
+class ForeignStoreError(StoreError):
+    """The file is not an nbflow store."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer nbflow or a newer DuckDB."""
+
+
+class StoreNotWritableError(StoreError):
+    """The store's file or folder can't be written."""
+
+
+class StoreFullError(StoreError):
+    """No space is left for the store."""
+
+
+class HistoryCorruptedError(StoreError):
+    """A history contradicts the rules that events follow."""
+
+
+class PayloadError(NbflowError):
+    """A value can't be encoded for, or decoded from, the event log."""
+
+
+class UntrustedPayloadError(PayloadError):
+    """A pickle in the store was not signed with this user's key, so it was not loaded."""
+
+
+class ConfigurationError(NbflowError):
+    """An option has no meaning, or an impossible value."""
+
+
+class WorkflowEvicted(BaseException):
+    """The execution leaves memory: its coroutines are taken down and record nothing."""
+
+
+class ActivityCancelled(BaseException):
+    """Cancellation of this activity was requested; clean up and let it pass."""
+
+
+class CompleteLater(BaseException):
+    """The activity returns nothing now: it will be completed from outside by its token."""

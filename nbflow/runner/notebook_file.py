@@ -1,0 +1,171 @@
+"""Notebook files: read with every cell identified, written so that a reader finds the old or the new one, never half."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nbflow.exceptions import ConfigurationError
+
+STDIO = "-"
+
+
+def read_notebook(path: str) -> Any:
+    """Read a notebook of any version and give each cell an id.
+
+    Parameters
+    ----------
+    path
+        The file, or ``-`` for standard input.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such file or it is no notebook.
+    """
+    import nbformat
+    from nbformat.reader import NotJSONError
+
+    try:
+        text = sys.stdin.read() if path == STDIO else Path(path).read_text(encoding="utf-8")
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path} is a folder; give the path of a notebook") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"can't read notebook {path}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        nb = nbformat.reader.reads(text)
+        nb = nbformat.convert(nb, to_version=4)
+        identify_cells(nb)
+        nbformat.validate(nb)
+    except NotJSONError:
+        raise ConfigurationError(f"{path} is not a notebook: it holds no JSON") from None
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigurationError(f"{path} is not a valid notebook: {first}") from None
+    return nb
+
+
+def identify_cells(nb: Any) -> None:
+    """Bring a version 4 notebook to 4.5; ids that are missing come from the cells' places, so they are the same next time."""
+    taken = {cell.get("id") for cell in nb["cells"]}
+    seen: set[str] = set()
+    for index, cell in enumerate(nb["cells"]):
+        if "id" not in cell or cell["id"] in seen:
+            name = f"cell-{index + 1}"
+            while name in taken:
+                name += "-"
+            cell["id"] = name
+            taken.add(name)
+        seen.add(cell["id"])
+    if nb["nbformat"] == 4:
+        nb["nbformat_minor"] = max(nb["nbformat_minor"], 5)
+
+
+class NotebookFile:
+    """The output notebook on disk.
+
+    Parameters
+    ----------
+    path
+        Where to write; ``-`` writes to standard output, once, when the run is over.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises
+        ------
+        ConfigurationError
+            If it can't be made, or the path is a folder.
+        """
+        if self.path == STDIO:
+            return
+        target = Path(self.path)
+        if target.is_dir():
+            raise ConfigurationError(f"output {self.path} is a folder; give the path of a notebook")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"can't make the output's folder {target.parent}: {error.strerror}") from None
+
+    def save(self, nb: Any, *, final: bool = False) -> None:
+        """Write the notebook, durably and all at once.
+
+        Parameters
+        ----------
+        nb
+            The notebook.
+        final
+            True for the last save of a run; standard output is written then only.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it; the file is what it was.
+        """
+        if self.path != STDIO:
+            write_atomically(Path(self.path), _text(nb))
+        elif final:
+            sys.stdout.write(_text(nb))
+            sys.stdout.flush()
+
+
+def _text(nb: Any) -> str:
+    from nbformat import v4
+
+    # no validation: the notebook was valid when read, and a kernel's odd output must not cost the others
+    text: str = v4.writes(nb)
+    return text if text.endswith("\n") else text + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content; after a crash it holds the old text or the new.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it; no temporary file is left.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_mode_of(target))
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def _mode_of(target: Path) -> int:
+    try:
+        return target.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # Windows has no such call and needs none
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # a file system without it; the file's own content is synced
+        pass
+    finally:
+        os.close(handle)

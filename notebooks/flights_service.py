@@ -127,33 +127,35 @@ class FlightsService:
         return Handler
 
 
-def start() -> str:
-    """Start the service in a process of its own that ends with this one, and return its URL.
+def url() -> str:
+    """Return where the service answers; the first call starts it.
 
-    If the environment has ``FLIGHTS_URL``, a service is running there already and nothing is started.
+    It runs in a process of its own, which ends with this one. If the environment has ``FLIGHTS_URL``, a service is
+    running there already and nothing is started.
     """
-    if url := os.environ.get("FLIGHTS_URL"):
-        return url
+    if given := os.environ.get("FLIGHTS_URL"):
+        return given
+    with _starting:
+        return _start()[0]
+
+
+_starting = threading.Lock()
+
+
+@functools.cache
+def _start() -> tuple[str, subprocess.Popen[str]]:
     # the process reads the pipe and ends when it closes, which it does however this process dies
-    process = subprocess.Popen(  # noqa: S603 this very file
-        [sys.executable, __file__, "--until-stdin-closes"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    _processes.append(process)
+    command = [sys.executable, __file__, "--until-stdin-closes"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
     assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    if not url:
+    where = process.stdout.readline().strip()
+    if not where:
         raise RuntimeError(f"the flights service ended with code {process.wait()} before it listened, see above")
-    return url
-
-
-_processes: list[subprocess.Popen[str]] = []  # keeps the pipes open
+    return where, process
 
 
 def main() -> None:
-    """Serve until the terminal interrupts or, for `start`, until the caller is gone."""
+    """Serve until the terminal interrupts or, for `url`, until the caller is gone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: a free port)")
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)

@@ -48,7 +48,7 @@ def test_the_process_ends_when_its_caller_is_killed(flights_service):
         f"spec = importlib.util.spec_from_file_location('flights_service', {flights_service.__file__!r})\n"
         "service = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(service)\n"
-        "print(service.start(), flush=True)\n"
+        "print(service.url(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     # the service inherits stderr, so reading it to its end waits for the service's end
@@ -61,4 +61,4 @@ def test_the_process_ends_when_its_caller_is_killed(flights_service):
 def test_a_running_service_is_used_instead(flights_service, monkeypatch):
     """FLIGHTS_URL names a service that somebody else runs."""
     monkeypatch.setenv("FLIGHTS_URL", "http://127.0.0.1:1/")
-    assert flights_service.start() == "http://127.0.0.1:1/"
+    assert flights_service.url() == "http://127.0.0.1:1/"

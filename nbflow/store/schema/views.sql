@@ -4,10 +4,8 @@
 -- A name without a schema is another view of `nbflow`; facts come from `event_log`.
 -- Times are TIMESTAMPTZ, durations DOUBLE seconds, values JSON.
 
-CREATE OR REPLACE MACRO nbflow.instant(micros) AS make_timestamptz(micros::BIGINT);
-
--- The failure at the end of a failure's chain of causes. Recorded chains are at most eight causes long for one
--- exception; an activity's and two levels of children's failures may stand above it.
+-- The failure at the end of a failure's chain of causes. One exception is recorded with at most eight causes;
+-- the failures of an activity and of a few levels of children may stand above it.
 CREATE OR REPLACE MACRO nbflow.root_cause(failure) AS coalesce(
     failure -> '$.cause.cause.cause.cause.cause.cause.cause.cause.cause.cause.cause.cause',
     failure -> '$.cause.cause.cause.cause.cause.cause.cause.cause.cause.cause.cause',
@@ -35,3 +33,378 @@ SELECT
     initiated_event_id,
     attributes::JSON AS attributes
 FROM event_log.events;
+
+-- One row a run: its first event says what it is, its last whether and how it closed.
+CREATE OR REPLACE VIEW nbflow.executions AS
+WITH runs AS (
+    SELECT
+        run_id,
+        workflow_id,
+        max(event_id) AS history_length,
+        any_value(name) FILTER (event_type = 'WorkflowExecutionStarted') AS workflow_type,
+        any_value(event_time) FILTER (event_type = 'WorkflowExecutionStarted') AS start_time,
+        any_value(attributes) FILTER (event_type = 'WorkflowExecutionStarted') AS started,
+        any_value(event_type) FILTER (event_type IN (
+            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+        )) AS closing_type,
+        any_value(event_time) FILTER (event_type IN (
+            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+        )) AS close_time,
+        any_value(attributes) FILTER (event_type IN (
+            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+        )) AS closed
+    FROM event_log.events
+    GROUP BY run_id, workflow_id
+),
+suspended AS (
+    SELECT run_id
+    FROM event_log.notes
+    WHERE kind IN ('Suspended', 'Resumed')
+    GROUP BY run_id
+    HAVING arg_max(kind, rowid) = 'Suspended'
+)
+SELECT
+    workflow_id,
+    run_id,
+    workflow_type,
+    CASE
+        WHEN closing_type IS NOT NULL THEN closing_type[18:]
+        WHEN run_id IN (FROM suspended) THEN 'Suspended'
+        ELSE 'Running'
+    END AS status,
+    make_timestamptz(start_time) AS start_time,
+    make_timestamptz(close_time) AS close_time,
+    (close_time - start_time) / 1e6 AS duration,
+    started ->> 'parent_workflow_id' AS parent_workflow_id,
+    started ->> 'parent_run_id' AS parent_run_id,
+    history_length,
+    started -> 'input' AS input,
+    closed -> 'result' AS result,
+    CASE closing_type
+        WHEN 'WorkflowExecutionTimedOut' THEN 'TimeoutError'
+        WHEN 'WorkflowExecutionTerminated' THEN 'TerminatedError'
+        WHEN 'WorkflowExecutionCanceled' THEN 'CancelledError'
+        ELSE closed ->> '$.failure.type'
+    END AS failure_type,
+    CASE closing_type
+        WHEN 'WorkflowExecutionTimedOut' THEN 'workflow execution timed out'
+        WHEN 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
+        WHEN 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
+        ELSE closed ->> '$.failure.message'
+    END AS failure_message,
+    started -> 'memo' AS memo,
+    started -> 'search_attributes' AS search_attributes,
+    started ->> 'definition_hash' AS definition_hash,
+    started ->> 'run_key' AS run_key,
+    'embedded' AS backend
+FROM runs;
+
+CREATE OR REPLACE VIEW nbflow.timers AS
+WITH ended AS (
+    SELECT run_id, initiated_event_id, event_type, event_time
+    FROM event_log.events
+    WHERE event_type IN ('TimerFired', 'TimerCanceled')
+),
+closed AS (
+    SELECT run_id, event_time
+    FROM event_log.events
+    WHERE event_type IN (
+        'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+        'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+    )
+)
+SELECT
+    started.workflow_id,
+    started.run_id,
+    started.event_id AS started_event_id,
+    started.name AS timer_id,
+    started.attributes ->> 'summary' AS summary,
+    make_timestamptz(started.event_time) AS started_time,
+    make_timestamptz(started.due_time) AS fire_time,
+    -- a timer of a closed execution no longer fires
+    CASE
+        WHEN ended.event_type = 'TimerFired' THEN 'Fired'
+        WHEN ended.event_type IS NOT NULL OR closed.run_id IS NOT NULL THEN 'Canceled'
+        ELSE 'Pending'
+    END AS status,
+    make_timestamptz(coalesce(ended.event_time, closed.event_time)) AS close_time
+FROM event_log.events AS started
+LEFT JOIN ended ON ended.run_id = started.run_id AND ended.initiated_event_id = started.event_id
+LEFT JOIN closed ON closed.run_id = started.run_id
+WHERE started.event_type = 'TimerStarted';
+
+CREATE OR REPLACE VIEW nbflow.activities AS
+WITH outcomes AS (
+    SELECT run_id, initiated_event_id, event_type, event_time, attributes
+    FROM event_log.events
+    WHERE event_type IN ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')
+),
+-- written together with the outcome, so a row here means there is one there
+starts AS (
+    SELECT run_id, initiated_event_id, attributes
+    FROM event_log.events
+    WHERE event_type = 'ActivityTaskStarted'
+),
+tried AS (
+    SELECT
+        run_id,
+        scheduled_event_id,
+        max(attempt) AS attempt,
+        arg_max_null(failure, attempt) AS failure,
+        arg_max_null(next_attempt_time, attempt) AS next_attempt_time
+    FROM event_log.attempts
+    GROUP BY run_id, scheduled_event_id
+),
+dispatched AS (
+    SELECT run_id, scheduled_event_id, max(attempt) AS attempt, arg_max(time, attempt) AS time
+    FROM (
+        SELECT run_id, unnest(range(first_scheduled_event_id, last_scheduled_event_id + 1)) AS scheduled_event_id, attempt, time
+        FROM event_log.dispatches
+    )
+    GROUP BY run_id, scheduled_event_id
+),
+closed AS (
+    SELECT run_id, event_time
+    FROM event_log.events
+    WHERE event_type IN (
+        'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+        'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+    )
+),
+joined AS (
+    SELECT
+        scheduled.workflow_id,
+        scheduled.run_id,
+        scheduled.event_id,
+        scheduled.name,
+        scheduled.event_time AS scheduled_time,
+        scheduled.attributes AS scheduled,
+        starts.attributes AS started,
+        outcomes.event_type AS outcome_type,
+        outcomes.attributes AS outcome,
+        outcomes.event_time AS outcome_time,
+        closed.event_time AS closed_time,
+        coalesce(tried.attempt, 0) AS tried,
+        tried.failure AS last_failure,
+        tried.next_attempt_time,
+        dispatched.time AS dispatched_time,
+        -- the last attempt that was allowed to start
+        greatest(coalesce(dispatched.attempt, 0), CASE WHEN scheduled.deferred THEN 0 ELSE 1 END) AS authorised
+    FROM event_log.events AS scheduled
+    LEFT JOIN outcomes ON outcomes.run_id = scheduled.run_id AND outcomes.initiated_event_id = scheduled.event_id
+    LEFT JOIN starts ON starts.run_id = scheduled.run_id AND starts.initiated_event_id = scheduled.event_id
+    LEFT JOIN tried ON tried.run_id = scheduled.run_id AND tried.scheduled_event_id = scheduled.event_id
+    LEFT JOIN dispatched ON dispatched.run_id = scheduled.run_id AND dispatched.scheduled_event_id = scheduled.event_id
+    LEFT JOIN closed ON closed.run_id = scheduled.run_id
+    WHERE scheduled.event_type = 'ActivityTaskScheduled'
+)
+SELECT
+    workflow_id,
+    run_id,
+    event_id AS scheduled_event_id,
+    name AS activity_type,
+    CASE
+        WHEN outcome_type IS NOT NULL THEN outcome_type[13:]
+        -- nobody waits for the outcome any more
+        WHEN closed_time IS NOT NULL THEN 'Canceled'
+        WHEN authorised > tried THEN 'Started'
+        ELSE 'Scheduled'
+    END AS status,
+    -- attempts begun
+    CASE
+        WHEN started IS NOT NULL THEN (started ->> 'attempt')::INTEGER
+        WHEN outcome_type IS NOT NULL THEN tried
+        ELSE greatest(authorised, tried)
+    END AS attempt,
+    make_timestamptz(scheduled_time) AS scheduled_time,
+    make_timestamptz(CASE
+        WHEN started IS NOT NULL THEN (started ->> 'started_time')::BIGINT
+        WHEN outcome_type IS NULL AND authorised > tried THEN coalesce(dispatched_time, scheduled_time)
+    END) AS started_time,
+    make_timestamptz(coalesce(outcome_time, closed_time)) AS close_time,
+    (coalesce(outcome_time, closed_time) - scheduled_time) / 1e6 AS duration,
+    scheduled -> 'input' AS input,
+    outcome -> 'result' AS result,
+    coalesce(outcome ->> '$.failure.type', CASE WHEN outcome_type IS NULL THEN last_failure ->> 'type' END) AS failure_type,
+    coalesce(outcome ->> '$.failure.message', CASE WHEN outcome_type IS NULL THEN last_failure ->> 'message' END)
+        AS failure_message,
+    CASE WHEN outcome_type IS NULL AND closed_time IS NULL AND authorised <= tried THEN make_timestamptz(next_attempt_time) END
+        AS next_attempt_time
+FROM joined;
+
+-- Attempts that produced the outcome are told by the history, all others by their own table.
+CREATE OR REPLACE VIEW nbflow.attempts AS
+SELECT
+    runs.workflow_id,
+    tried.run_id,
+    tried.scheduled_event_id,
+    tried.activity_type,
+    tried.attempt,
+    make_timestamptz(tried.started_time) AS started_time,
+    make_timestamptz(tried.ended_time) AS ended_time,
+    tried.outcome,
+    tried.failure ->> 'type' AS failure_type,
+    tried.failure ->> 'message' AS failure_message,
+    tried.failure ->> 'stack_trace' AS failure_traceback,
+    make_timestamptz(tried.next_attempt_time) AS next_attempt_time,
+    tried.failure::JSON AS failure
+FROM event_log.attempts AS tried
+JOIN event_log.events AS runs ON runs.run_id = tried.run_id AND runs.event_id = 1
+UNION ALL
+SELECT
+    outcome.workflow_id,
+    outcome.run_id,
+    outcome.initiated_event_id,
+    scheduled.name,
+    (started.attributes ->> 'attempt')::INTEGER,
+    make_timestamptz((started.attributes ->> 'started_time')::BIGINT),
+    make_timestamptz(outcome.event_time),
+    outcome.event_type[13:],
+    outcome.attributes ->> '$.failure.type',
+    outcome.attributes ->> '$.failure.message',
+    outcome.attributes ->> '$.failure.stack_trace',
+    NULL,
+    outcome.attributes -> 'failure'
+FROM event_log.events AS outcome
+JOIN event_log.events AS started
+    ON started.run_id = outcome.run_id
+    AND started.initiated_event_id = outcome.initiated_event_id
+    AND started.event_type = 'ActivityTaskStarted'
+JOIN event_log.events AS scheduled
+    ON scheduled.run_id = outcome.run_id
+    AND scheduled.event_id = outcome.initiated_event_id
+    AND scheduled.event_type = 'ActivityTaskScheduled'
+WHERE outcome.event_type IN ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled');
+
+CREATE OR REPLACE VIEW nbflow.signals AS
+SELECT
+    workflow_id,
+    run_id,
+    event_id,
+    name AS signal_name,
+    make_timestamptz(event_time) AS signal_time,
+    attributes -> 'input' AS input,
+    attributes ->> 'identity' AS identity
+FROM event_log.events
+WHERE event_type = 'WorkflowExecutionSignaled';
+
+-- Every recorded failure: of executions, of activities, of attempts that were retried.
+CREATE OR REPLACE VIEW nbflow.failures AS
+WITH recorded AS (
+    SELECT
+        failed.workflow_id, failed.run_id, failed.event_id, failed.event_time AS time,
+        CASE WHEN failed.event_type = 'WorkflowExecutionFailed' THEN 'execution' ELSE 'activity' END AS failed,
+        scheduled.name AS activity_type, failed.initiated_event_id AS scheduled_event_id, NULL AS attempt,
+        failed.attributes -> 'failure' AS failure
+    FROM event_log.events AS failed
+    LEFT JOIN event_log.events AS scheduled
+        ON scheduled.run_id = failed.run_id AND scheduled.event_id = failed.initiated_event_id
+    WHERE failed.event_type IN ('WorkflowExecutionFailed', 'ActivityTaskFailed', 'ActivityTaskTimedOut')
+    UNION ALL
+    SELECT
+        runs.workflow_id, tried.run_id, NULL, tried.ended_time, 'attempt',
+        tried.activity_type, tried.scheduled_event_id, tried.attempt, tried.failure::JSON
+    FROM event_log.attempts AS tried
+    JOIN event_log.events AS runs ON runs.run_id = tried.run_id AND runs.event_id = 1
+    WHERE tried.failure IS NOT NULL
+)
+SELECT
+    workflow_id,
+    run_id,
+    event_id,
+    make_timestamptz(time) AS failure_time,
+    failed,
+    activity_type,
+    scheduled_event_id,
+    attempt,
+    failure ->> 'type' AS failure_type,
+    failure ->> 'message' AS failure_message,
+    failure ->> 'stack_trace' AS failure_traceback,
+    root_cause(failure) ->> 'type' AS root_type,
+    root_cause(failure) ->> 'message' AS root_message,
+    root_cause(failure) ->> 'stack_trace' AS root_traceback,
+    failure
+FROM recorded;
+
+CREATE OR REPLACE VIEW nbflow.logs AS
+SELECT
+    workflow_id, run_id, scheduled_event_id, attempt, make_timestamptz(time) AS time, level, logger, message
+FROM event_log.logs;
+
+-- A row a version; a version that was defined again later counts as the newest.
+CREATE OR REPLACE VIEW nbflow.definitions AS
+SELECT
+    hash AS definition_hash,
+    any_value(kind) AS kind,
+    any_value(name) AS name,
+    any_value(source) AS source,
+    any_value(manifest)::JSON AS manifest,
+    make_timestamptz(min(time)) AS first_time,
+    make_timestamptz(max(time)) AS last_time
+FROM event_log.definitions
+GROUP BY hash;
+
+CREATE OR REPLACE VIEW nbflow.dispatches AS
+SELECT run_id, first_scheduled_event_id, last_scheduled_event_id, attempt, make_timestamptz(time) AS time
+FROM event_log.dispatches;
+
+CREATE OR REPLACE VIEW nbflow.heartbeats AS
+SELECT run_id, scheduled_event_id, attempt, make_timestamptz(time) AS time, details::JSON AS details
+FROM event_log.heartbeats;
+
+CREATE OR REPLACE VIEW nbflow.notes AS
+SELECT workflow_id, run_id, make_timestamptz(time) AS time, kind, body::JSON AS body
+FROM event_log.notes;
+
+CREATE OR REPLACE VIEW nbflow.payloads AS
+SELECT sha256, encoding, size, data
+FROM event_log.payloads;
+
+-- Updates, children and schedules have their columns before there are such events.
+CREATE OR REPLACE VIEW nbflow.updates AS
+SELECT
+    NULL::VARCHAR AS workflow_id,
+    NULL::VARCHAR AS run_id,
+    NULL::VARCHAR AS update_id,
+    NULL::VARCHAR AS update_name,
+    NULL::INTEGER AS accepted_event_id,
+    NULL::VARCHAR AS status,
+    NULL::TIMESTAMPTZ AS accepted_time,
+    NULL::TIMESTAMPTZ AS completed_time,
+    NULL::JSON AS input,
+    NULL::JSON AS result,
+    NULL::VARCHAR AS failure_type,
+    NULL::VARCHAR AS failure_message
+WHERE false;
+
+CREATE OR REPLACE VIEW nbflow.children AS
+SELECT
+    NULL::VARCHAR AS workflow_id,
+    NULL::VARCHAR AS run_id,
+    NULL::INTEGER AS initiated_event_id,
+    NULL::VARCHAR AS child_workflow_id,
+    NULL::VARCHAR AS child_run_id,
+    NULL::VARCHAR AS workflow_type,
+    NULL::VARCHAR AS status,
+    NULL::TIMESTAMPTZ AS start_time,
+    NULL::TIMESTAMPTZ AS close_time,
+    NULL::JSON AS input,
+    NULL::JSON AS result,
+    NULL::VARCHAR AS failure_type,
+    NULL::VARCHAR AS failure_message
+WHERE false;
+
+CREATE OR REPLACE VIEW nbflow.schedules AS
+SELECT
+    NULL::VARCHAR AS schedule_id,
+    NULL::VARCHAR AS workflow_type,
+    NULL::VARCHAR AS workflow_id,
+    NULL::VARCHAR AS run_id,
+    NULL::JSON AS spec,
+    NULL::BOOLEAN AS paused,
+    NULL::TIMESTAMPTZ AS last_time,
+    NULL::TIMESTAMPTZ AS next_time
+WHERE false;

@@ -9,6 +9,7 @@ Run it by hand with ``python flights_service.py --port 8013``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import functools
 import importlib.util
@@ -114,6 +115,10 @@ class FlightsService:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 status, text = service.answer(self.path)
+                with contextlib.suppress(ConnectionError):  # the caller is gone, which is its own affair
+                    self.send_text(status, text)
+
+            def send_text(self, status: HTTPStatus, text: str) -> None:
                 body = text.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "text/csv" if status is HTTPStatus.OK else "text/plain")

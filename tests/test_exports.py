@@ -18,7 +18,11 @@ INSIDE_AN_ACTIVITY = "activity_info heartbeat track complete_later logger"
 OUTSIDE = "open close connect serve get executions sql schedule replay timeline timers failures dashboard"
 
 # named in the design, built with the next issue; a name that arrives must leave this list
-STILL_TO_COME = set()
+STILL_TO_COME = {
+    *("ask", "complete_later", "connect", "continue_as_new", "dashboard", "deprecate_patch", "get_handle", "patched"),
+    *("replay", "schedule", "serve", "set_details", "timeline", "transaction", "update", "upsert_memo"),
+    "upsert_search_attributes",
+}
 
 
 def test_all_is_sorted_and_has_no_duplicates():

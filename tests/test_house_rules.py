@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted((ROOT / "nbflow").rglob("*.py"))
+FILES = sorted(file for file in (ROOT / "nbflow").rglob("*.py") if file.stat().st_size)
 TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
 LONGEST_FILE = 500

@@ -1,0 +1,87 @@
+"""Each example runs as its README says and prints what its pattern promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run an example in an empty folder, as a reader would, and return what it prints."""
+
+    def run_example(name, *arguments):
+        command = [sys.executable, str(EXAMPLES / name / "main.py"), *arguments]
+        environment = {**os.environ, "PYTHONWARNINGS": "error"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run_example
+
+
+def test_every_example_has_a_readme_and_is_listed():
+    """A folder that nobody explains or finds is no example."""
+    folders = {path.parent.name for path in EXAMPLES.glob("*/main.py")}
+    listed = (EXAMPLES / "README.md").read_text()
+    assert folders == {path.parent.name for path in EXAMPLES.glob("*/README.md")}
+    assert [name for name in folders if f"({name}/)" not in listed] == []
+
+
+def test_retry_tries_four_times_and_does_not_retry_a_mistake(run):
+    """Two quotes take four attempts each; the unknown symbol fails on its first real answer."""
+    lines = run("retry").splitlines()
+    assert lines[0] == "{'OSE': 1015.0, 'XXX': None, 'BRI': 177.0}"
+    outcomes = [line.split()[2] for line in lines[2:]]
+    assert outcomes == ["Failed"] * 3 + ["Completed"] + ["Failed"] * 4 + ["Failed"] * 3 + ["Completed"]
+
+
+def test_fan_out_counts_every_line_once(run):
+    """The sum over all activities is what one loop over the same files counts."""
+    library = Path(os.__file__).parent
+    names = [path for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    files = [file for path in names for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    total = run("fan_out").splitlines()[-2].split()
+    assert total == ["count_lines", str(len(names)), str(sum(file.read_bytes().count(b"\n") for file in files))]
+
+
+def test_an_approval_waits_across_processes_and_pays_once(run):
+    """Three processes share one expense: asked once, paid once, answered for ever."""
+    assert run("human_approval").splitlines() == [
+        "to the manager: Ines asks for 120.00",
+        "waiting for a decision: python main.py approve, or refuse",
+    ]
+    assert run("human_approval", "approve").splitlines() == ["to the bank: 120.00 for Ines", "paid 120.00 to Ines"]
+    assert run("human_approval").splitlines() == ["paid 120.00 to Ines"]
+
+
+def test_a_subscription_charges_every_30_days_until_the_card_fails(run):
+    """Nine months are paid on their days, the fourth a day late, and the tenth is given up after three days."""
+    lines = run("subscription").splitlines()
+    assert lines[:2] == ["Dear Ines, thank you for 9 months.", "paid in all: 85.50"]
+    rows = [line.split() for line in lines[3:]]
+    days = [0, 30, 60, 91, 121, 151, 181, 211, 241, 273]
+    assert rows == [
+        [str(month), {4: "2", 10: "3"}.get(month, "1"), "Failed" if month == 10 else "Completed", str(day)]
+        for month, day in enumerate(days, start=1)
+    ]
+
+
+def test_a_saga_undoes_in_reverse_order(run):
+    """When the car can't be had, the hotel and then the flight are cancelled, and nothing stays booked."""
+    lines = run("saga").splitlines()
+    assert [line for line in lines if line.startswith(("booked", "cancelled"))] == [
+        "booked flight for Ines",
+        "booked hotel for Ines",
+        "cancelled hotel for Ines",
+        "cancelled flight for Ines",
+    ]
+    assert "still booked: []" in lines

@@ -20,7 +20,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), metavar="E", help=", ".join(ENGINES))
     parser.add_argument(
-        "--workloads", nargs="+", default=list(WORKLOADS), metavar="W",
+        "--workloads",
+        nargs="+",
+        default=list(WORKLOADS),
+        metavar="W",
         help="w1 to w9; with other sizes: w4:n=100000",
     )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each pair (default 3)")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -50,7 +52,7 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
 
 def gaps(stamps: Sequence[float]) -> dict[str, float]:
     """Return p50 and p99 of the time from one stamp to the next, in ms."""
-    return milliseconds([after - before for before, after in zip(stamps, stamps[1:], strict=False)])
+    return milliseconds([after - before for before, after in pairwise(stamps)])
 
 
 def rate(count: int, seconds: float, name: str = "steps_s") -> dict[str, float]:
@@ -84,10 +86,16 @@ def rss_mb() -> float:
     return total / 1e6
 
 
-def until(condition, timeout: float = 300.0, pause: float = 0.005) -> None:
+def until(condition: Callable[[], bool], timeout: float = 300.0, pause: float = 0.005) -> None:
     """Poll from outside until something is so; only where an engine has no way to tell."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("the engine did not get there in time")
         time.sleep(pause)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], pause: float = 0.02) -> None:
+    """Poll a server until something is so; only where there is no way to be told."""
+    while not await condition():  # noqa: ASYNC110  what we wait for is outside this process
+        await asyncio.sleep(pause)

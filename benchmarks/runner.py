@@ -74,7 +74,7 @@ def run(engine: Engine, workload: Workload, *, repetition: int = 0, quick: bool,
         return outcome
     with tempfile.TemporaryDirectory(prefix="nbflow-benchmark-", ignore_cleanup_errors=True) as folder:
         for function in workload.functions():
-            answer = _phase(python, engine, function, params, Path(folder), timeout)
+            answer = _phase(python, engine, function, params=params, folder=Path(folder), timeout=timeout)
             outcome.unavailable = bool(answer.get("unavailable"))
             outcome.error = answer.get("error", "")
             outcome.figures.update(answer.get("figures") or {})
@@ -84,17 +84,28 @@ def run(engine: Engine, workload: Workload, *, repetition: int = 0, quick: bool,
 
 
 def _phase(
-    python: str, engine: Engine, function: str, params: Mapping[str, int], folder: Path, timeout: float
+    python: str, engine: Engine, function: str, *, params: Mapping[str, int], folder: Path, timeout: float
 ) -> dict[str, Any]:
     reading, writing = os.pipe()
     order = {
-        "module": engine.module, "library": engine.library, "variant": engine.variant, "function": function,
-        "params": params, "folder": str(folder), "pipe": writing, "spawned": time.monotonic(),
+        "module": engine.module,
+        "library": engine.library,
+        "variant": engine.variant,
+        "function": function,
+        "params": params,
+        "folder": str(folder),
+        "pipe": writing,
+        "spawned": time.monotonic(),
     }
     with open(folder / f"{function}.log", "w+") as log:  # noqa: PTH123
         process = subprocess.Popen(
             [python, "-m", "benchmarks.child", json.dumps(order)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, start_new_session=True, pass_fds=[writing],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            start_new_session=True,
+            pass_fds=[writing],
         )
         os.close(writing)
         try:

@@ -36,6 +36,7 @@ def markdown(
 ) -> str:
     """Draw the table: an engine a row, a workload a column."""
     found, notes = medians(outcomes), _notes(outcomes)
+    params = {(it.engine, it.workload): it.params for it in outcomes}
     lines = [
         "| engine | " + " | ".join(it.title for it in workloads) + " |",
         "|---" * (len(workloads) + 1) + "|",
@@ -49,15 +50,17 @@ def markdown(
                 cells.append(notes.get(key, "n/a"))
                 continue
             against = None if engine.name == reference else found.get((reference, workload.title))
-            cells.append(workload.cell(figures) + ratio(workload, figures, against) + _smaller(engine, workload))
+            cells.append(workload.cell(figures) + ratio(workload, figures, against) + _smaller(workload, params[key]))
         lines.append(f"| {engine.name} | " + " | ".join(cells) + " |")
     lines.append("| *asked of nbflow* | " + " | ".join(it.target for it in workloads) + " |")
-    return "\n".join([*lines, "", f"xN: {reference} is N times better. Medians over the repetitions.", *_errors(outcomes)])
+    legend = f"xN: {reference} is N times better. Medians over the repetitions."
+    return "\n".join([*lines, "", legend, *_errors(outcomes)])
 
 
-def _smaller(engine: Engine, workload: Workload) -> str:
-    caps = engine.caps.get(workload.name, {})
-    told = [f"{name}={most}" for name, most in caps.items() if most < workload.full[name]]
+def _smaller(workload: Workload, params: Mapping[str, int]) -> str:
+    """Tell the sizes of a run that an engine's cap made smaller than the column's."""
+    expected = {name: (workload.full[name], workload.quick[name]) for name in params}
+    told = [f"{name}={value}" for name, value in params.items() if value not in expected[name]]
     return f" [{' '.join(told)}]" if told else ""
 
 
@@ -66,5 +69,6 @@ def _notes(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], str]:
 
 
 def _errors(outcomes: Sequence[Outcome]) -> list[str]:
-    told = dict.fromkeys(f"- {it.engine}, {it.workload}: {it.error.strip().splitlines()[-1]}" for it in outcomes if it.error)
+    failed = [it for it in outcomes if it.error]
+    told = dict.fromkeys(f"- {it.engine}, {it.workload}: {it.error.strip().splitlines()[-1]}" for it in failed)
     return ["", *told] if told else []

@@ -61,7 +61,7 @@ ENGINES = {
         Engine("dura", "dura", "dura", requirements=("dura==1.3.0",), python=(3, 13)),
         Engine("unhinged", "unhinged", "unhinged", requirements=("unhinged==0.2.0",)),
         Engine("gravtory", "gravtory", "gravtory", requirements=("gravtory==1.0.0",)),
-        Engine("dbos", "dbos", "dbos", requirements=_DBOS, caps=_SLOW_DBOS),
+        Engine("dbos", "dbos", "dbos", requirements=_DBOS, caps={**_SLOW_DBOS, "w8": {"signals": 5}}),
         Engine("dbos_tuned", "dbos", "dbos", variant="tuned", requirements=_DBOS, caps=_SLOW_DBOS),
         Engine("temporal", "temporal", "temporalio.client", requirements=_TEMPORAL, caps=_SLOW_TEMPORAL),
     )

@@ -1,4 +1,4 @@
-"""dura: tasks with checkpoints in one SQLite file, a pool of threads that poll it (every 5 ms here, its default is 1 s)."""
+"""dura: tasks with checkpoints in one SQLite file, and threads that poll it (every 5 ms here, by default 1 s)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def large_steps(engine: dura.DurableEngine, task: Any) -> None:
 
 
 def sleeper(engine: dura.DurableEngine, task: Any) -> None:
+    never = f"never-{task.task_id}"
     engine.wait_for_event(
-        run_id=task.run_id, task_id=task.task_id, step_name="sleep", event_name=f"never-{task.task_id}", timeout_secs=3600
+        run_id=task.run_id, task_id=task.task_id, step_name="sleep", event_name=never, timeout_secs=3600
     )
 
 
@@ -58,7 +59,10 @@ class Pool:
         self.engine = dura.DurableEngine(run.store())
         for at in range(workers):
             options = {
-                "handlers": HANDLERS, "worker_id": f"w{at}", "stop_event": threading.Event(), "poll_interval": POLL,
+                "handlers": HANDLERS,
+                "worker_id": f"w{at}",
+                "stop_event": threading.Event(),
+                "poll_interval": POLL,
             }
             threading.Thread(target=run_worker, args=(self.engine,), kwargs=options, daemon=True).start()
 

@@ -1,0 +1,8 @@
+"""Make `benchmarks` importable: it stands beside the package and is not installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

@@ -84,7 +84,7 @@ def _load(text: str, origin: str) -> Any:
     except ValueError as error:
         not_json = error
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped]
     except ImportError:
         raise ConfigurationError(
             f"{origin}: not JSON ({not_json}), and YAML needs PyYAML: run 'pip install pyyaml', or write JSON"

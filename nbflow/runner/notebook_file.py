@@ -1,4 +1,4 @@
-"""Notebook files: read with every cell identified, written so that a reader finds the old or the new one, never half."""
+"""Notebook files: read with every cell identified, written so that a reader finds the old or the new one whole."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def read_notebook(path: str) -> Any:
     ConfigurationError
         If there is no such file or it is no notebook.
     """
-    import nbformat
-    from nbformat.reader import NotJSONError
+    from nbformat import ValidationError, reader, validate
+    from nbformat.converter import convert
 
     try:
         text = sys.stdin.read() if path == STDIO else Path(path).read_text(encoding="utf-8")
@@ -37,20 +37,24 @@ def read_notebook(path: str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"can't read notebook {path}: {getattr(error, 'strerror', None) or error}") from None
     try:
-        nb = nbformat.reader.reads(text)
-        nb = nbformat.convert(nb, to_version=4)
+        nb = reader.reads(text)  # type: ignore[no-untyped-call]
+        version = nb["nbformat"]
+        nb = convert(nb, 4)  # type: ignore[no-untyped-call]
+        if version < 4:  # conversion makes ids up at random
+            for cell in nb["cells"]:
+                cell.pop("id", None)
         identify_cells(nb)
-        nbformat.validate(nb)
-    except NotJSONError:
+        validate(nb)
+    except reader.NotJSONError:
         raise ConfigurationError(f"{path} is not a notebook: it holds no JSON") from None
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigurationError(f"{path} is not a valid notebook: {first}") from None
     return nb
 
 
 def identify_cells(nb: Any) -> None:
-    """Bring a version 4 notebook to 4.5; ids that are missing come from the cells' places, so they are the same next time."""
+    """Bring a version 4 notebook to 4.5; missing ids come from the cells' places, so they are the same next time."""
     taken = {cell.get("id") for cell in nb["cells"]}
     seen: set[str] = set()
     for index, cell in enumerate(nb["cells"]):
@@ -121,7 +125,7 @@ def _text(nb: Any) -> str:
     from nbformat import v4
 
     # no validation: the notebook was valid when read, and a kernel's odd output must not cost the others
-    text: str = v4.writes(nb)
+    text: str = v4.writes(nb)  # type: ignore[no-untyped-call]
     return text if text.endswith("\n") else text + "\n"
 
 

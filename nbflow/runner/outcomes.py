@@ -53,8 +53,8 @@ class ExitCode(IntEnum):
 
 
 @dataclass(frozen=True)
-class Stop:
-    """Why a run must end before its last cell.
+class Ending:
+    """How and why a run ends.
 
     Parameters
     ----------
@@ -63,21 +63,31 @@ class Stop:
     exit_code
         What the process exits with.
     reason
-        The same for a reader, e.g. ``"SIGTERM received"``.
+        The same for a reader, e.g. ``"SIGTERM received"``; None where success needs no words.
     """
 
     status: RunStatus
     exit_code: int
-    reason: str
+    reason: str | None
 
     @classmethod
-    def by_signal(cls, signum: int) -> Stop:
-        """Stop because the runner received a signal."""
+    def success(cls, reason: str | None = None) -> Ending:
+        """End because there is nothing left to do."""
+        return cls(RunStatus.SUCCEEDED, ExitCode.OK, reason)
+
+    @classmethod
+    def failure(cls, reason: str) -> Ending:
+        """End because a cell failed."""
+        return cls(RunStatus.FAILED, ExitCode.FAILED, reason)
+
+    @classmethod
+    def by_signal(cls, signum: int) -> Ending:
+        """End because the runner received a signal."""
         return cls(RunStatus.INTERRUPTED, ExitCode.of_signal(signum), f"{signal.Signals(signum).name} received")
 
     @classmethod
-    def by_run_timeout(cls, seconds: float) -> Stop:
-        """Stop because the whole run took too long."""
+    def by_run_timeout(cls, seconds: float) -> Ending:
+        """End because the whole run took too long."""
         return cls(RunStatus.TIMED_OUT, ExitCode.RUN_TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
 
 

@@ -212,7 +212,8 @@ def _inject(nb: Any, bound: Mapping[str, Bound], *, after: int | None, instead_o
     cell_id = INJECTED_TAG
     while cell_id in taken:
         cell_id += "-"
-    cell = new_code_cell(source, id=cell_id, metadata={"tags": [INJECTED_TAG]})
+    metadata = {"tags": [INJECTED_TAG]}
+    cell = new_code_cell(source, id=cell_id, metadata=metadata)  # type: ignore[no-untyped-call]
     if instead_of is not None:
         cell["id"] = nb["cells"][instead_of].get("id", cell_id)
         nb["cells"][instead_of] = cell

@@ -8,21 +8,30 @@ python main.py refuse     says no
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import nbflow
 from nbflow import activity, workflow
 
+OUTBOX = Path("outbox.txt")  # stands for the mail and the bank
+
+
+def send(line: str) -> None:
+    """Send a line into the world."""
+    with OUTBOX.open("a") as outbox:
+        outbox.write(f"{line}\n")
+
 
 @activity
 def ask(employee: str, amount: float) -> None:
-    """Tell the manager. Here: print."""
-    print(f"to the manager: {employee} asks for {amount:.2f}")
+    """Tell the manager."""
+    send(f"to the manager: {employee} asks for {amount:.2f}")
 
 
 @activity
 def pay(employee: str, amount: float) -> str:
     """Pay, once."""
-    print(f"to the bank: {amount:.2f} for {employee}")
+    send(f"to the bank: {amount:.2f} for {employee}")
     return f"paid {amount:.2f} to {employee}"
 
 

@@ -8,7 +8,11 @@ from nbflow.exceptions import ActivityError
 
 BOOKED: dict[str, str] = {}  # what the outside world has on its books: key -> booking
 
-BOOKINGS = "SELECT activity_type, attempt AS attempts, status FROM activities ORDER BY scheduled_event_id"
+WHAT_HAPPENED = """
+    SELECT activity_type, attempt AS attempts, status, message
+    FROM activities LEFT JOIN logs USING (run_id, scheduled_event_id)
+    ORDER BY scheduled_event_id
+"""
 
 
 @activity(retry=RetryPolicy(initial_interval="20ms", maximum_attempts=3))
@@ -48,7 +52,7 @@ def main() -> None:
     nbflow.open(":memory:")
     print(trip("Ines"))
     print(f"still booked: {sorted(BOOKED.values())}")
-    print(nbflow.sql(BOOKINGS).to_string(index=False))
+    print(nbflow.sql(WHAT_HAPPENED).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def charge(customer: str, month: int) -> float:
 
 @activity
 def say_goodbye(customer: str, months: int) -> None:
-    """Write a letter. Here: print."""
+    """Write a letter. What an activity prints is in the log."""
     print(f"Dear {customer}, thank you for {months} months.")
 
 
@@ -52,6 +52,7 @@ def main() -> None:
     """Run a subscription to its end on a clock that skips to the next deadline."""
     with WorkflowEnvironment():
         print(f"paid in all: {subscription('Ines'):.2f}")
+        print(nbflow.sql("SELECT message FROM logs").to_string(index=False, header=False))
         print(nbflow.sql(CHARGES).to_string(index=False))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from nbflow.exceptions import ConfigurationError
 
-__all__ = ["REGISTRY", "Definition", "DefinitionKind", "Registry", "bind_arguments"]
+__all__ = ["FACTORIES", "REGISTRY", "Definition", "DefinitionKind", "Registry", "bind_arguments"]
 
 DefinitionKind: TypeAlias = Literal["workflow", "activity"]
 
@@ -66,6 +66,8 @@ class Registry:
         self._current: dict[tuple[str, str], Callable[[], Definition]] = {}
         self._by_hash: dict[str, Definition] = {}
         self._captured: dict[tuple[str, str], Callable[[], Definition]] | None = None
+        self.listeners: list[Callable[[], None]] = []
+        """Called when a name got a new current definition."""
 
     def register(self, kind: DefinitionKind, name: str, current: Callable[[], Definition]) -> None:
         """Make a function the current definition of its name.
@@ -79,6 +81,9 @@ class Registry:
         """
         target = self._current if self._captured is None else self._captured
         target[kind, name] = current
+        if target is self._current:
+            for listener in list(self.listeners):
+                listener()
 
     def current(self, kind: DefinitionKind, name: str) -> Definition | None:
         """Return the current definition of a name, or None."""
@@ -109,6 +114,10 @@ class Registry:
 
 REGISTRY = Registry()
 """The definitions of this process."""
+
+
+FACTORIES: dict[str, Callable[[Definition], Any]] = {}
+"""Make what user code calls (``Workflow``, ``Activity``) of a definition, by kind; authoring fills it."""
 
 
 def bind_arguments(

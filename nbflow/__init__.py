@@ -1,0 +1,98 @@
+"""nbflow: durable execution for Jupyter notebooks.
+
+A function marked ``@workflow`` runs as if failure did not exist; its history is an append-only
+event log in DuckDB.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nbflow.authoring.activity import Activity, activity
+from nbflow.authoring.in_activity import activity_info, heartbeat, track
+from nbflow.authoring.inside import (
+    gather,
+    info,
+    now,
+    query,
+    random,
+    side_effect,
+    signal,
+    sleep,
+    uuid4,
+    wait_condition,
+    wait_for_signal,
+)
+from nbflow.authoring.launcher import use_launcher
+from nbflow.authoring.log import logger
+from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
+from nbflow.core.retry import RetryPolicy
+from nbflow.exceptions import ApplicationError
+
+if TYPE_CHECKING:
+    from nbflow.client import WorkflowHandle, close, executions, failures, get, open, sql, timers  # noqa: A004
+    from nbflow.notebook import load_ipython_extension, unload_ipython_extension
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Activity",
+    "ApplicationError",
+    "DeterminismWarning",
+    "RetryPolicy",
+    "Workflow",
+    "WorkflowHandle",
+    "activity",
+    "activity_info",
+    "close",
+    "executions",
+    "failures",
+    "gather",
+    "get",
+    "heartbeat",
+    "info",
+    "load_ipython_extension",
+    "logger",
+    "now",
+    "open",
+    "query",
+    "random",
+    "side_effect",
+    "signal",
+    "sleep",
+    "sql",
+    "timers",
+    "track",
+    "unload_ipython_extension",
+    "use_launcher",
+    "uuid4",
+    "wait_condition",
+    "wait_for_signal",
+    "workflow",
+]
+
+_LATE = {
+    **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql", "timers"), "nbflow.client"),
+    **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
+}
+"""Names whose modules pull in DuckDB or IPython, by module: imported on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATE])
+
+
+def _default_client() -> Any:
+    return importlib.import_module("nbflow.client").default_client()
+
+
+use_launcher(_default_client)

@@ -1,0 +1,1 @@
+"""What user code calls: to define workflows and activities, and inside them."""

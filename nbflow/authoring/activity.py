@@ -1,0 +1,184 @@
+"""``@activity``: a function with effects, retried by a RetryPolicy."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from nbflow.authoring.capture import VersionCache
+from nbflow.authoring.inside import gather
+from nbflow.core.bridge import block_on, in_workflow_greenlet
+from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
+from nbflow.core.options import ActivityDefinitionOptions
+from nbflow.core.runtime import current_runtime, runtime_or_none
+from nbflow.exceptions import DefinitionError
+
+__all__ = ["Activity", "activity"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Activity(Generic[P, R]):
+    """A function marked ``@activity``.
+
+    Outside a workflow, calling it is a plain call. In an ``async def`` workflow the call schedules
+    it and returns an awaitable; in a plain ``def`` workflow the call blocks until it is done.
+
+    Parameters
+    ----------
+    function
+        The user's function.
+    options
+        What the decorator was given.
+    """
+
+    kind = "activity"
+
+    def __init__(self, function: Callable[P, R], options: ActivityDefinitionOptions) -> None:
+        self.function = function
+        self.name = options.name or function.__name__
+        self._options = options
+        self._call_options = options.for_call()
+        self._signature = inspect.signature(function)
+        self._exact_positionals = _count_plain_positionals(self._signature)
+        self._versions = VersionCache("activity", self.name, function, _definition_options(options))
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it: as an activity inside a workflow, as a plain function elsewhere."""
+        if runtime_or_none() is None:
+            return self.function(*args, **kwargs)
+        handle = self.start(*args, **kwargs)
+        return block_on(handle) if in_workflow_greenlet() else handle  # type: ignore[no-any-return]
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Schedule it from workflow code and go on.
+
+        Returns
+        -------
+        ActivityHandle
+            Awaitable; in a plain ``def`` workflow call its ``.result()``.
+
+        Raises
+        ------
+        NotInWorkflowError
+            Outside of workflows.
+        """
+        runtime = current_runtime(f"{self.name}.start")
+        if kwargs or len(args) != self._exact_positionals:
+            positional, keywords = bind_arguments(self._signature, self.name, args, kwargs)
+            return runtime.start_activity(self.name, positional, keywords, self._call_options)
+        return runtime.start_activity(self.name, args, None, self._call_options)
+
+    def map(self, *iterables: Iterable[Any], return_exceptions: bool = False) -> Any:
+        """Run it for every item at once, from workflow code.
+
+        Parameters
+        ----------
+        *iterables
+            Arguments; several are taken in parallel, as by the built-in ``map``.
+        return_exceptions
+            True to get failures in place of results instead of raising the first.
+
+        Returns
+        -------
+        list or Awaitable of list
+            Results in the order of the items.
+        """
+        start: Callable[..., Any] = self.start
+        handles = [start(*items) for items in zip(*iterables, strict=len(iterables) > 1)]
+        return gather(*handles, return_exceptions=return_exceptions)
+
+    def options(self, **changes: Any) -> Activity[P, R]:
+        """Return the same activity with other options for this call.
+
+        Parameters
+        ----------
+        **changes
+            Fields of :class:`~nbflow.core.options.ActivityDefinitionOptions`.
+        """
+        changed = Activity.__new__(Activity)
+        changed.__dict__.update(self.__dict__)
+        changed._options = ActivityDefinitionOptions.read(changes, self._options)  # noqa: SLF001  own class
+        changed._call_options = changed._options.for_call()  # noqa: SLF001
+        return changed
+
+    def definition(self) -> Definition:
+        """Return its definition as of now."""
+        return self._versions.current()
+
+    def __repr__(self) -> str:
+        return f"<activity {self.name}{self._signature}>"
+
+
+def _count_plain_positionals(signature: inspect.Signature) -> int:
+    """How many arguments a call has that needs no binding; -1 if every call needs it."""
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = signature.parameters.values()
+    return len(parameters) if all(p.kind in plain for p in parameters) else -1
+
+
+def _definition_options(options: ActivityDefinitionOptions) -> dict[str, Any]:
+    return {"run_in": options.run_in, "max_concurrency": options.max_concurrency}
+
+
+@overload
+def activity(function: Callable[P, R], /) -> Activity[P, R]: ...
+@overload
+def activity(**options: Any) -> Callable[[Callable[P, R]], Activity[P, R]]: ...
+def activity(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Mark a function as an activity.
+
+    Parameters
+    ----------
+    function
+        ``def`` (runs in a thread) or ``async def`` (runs on the engine's loop).
+    **options
+        Fields of :class:`~nbflow.core.options.ActivityDefinitionOptions`, e.g. ``retry=5``,
+        ``start_to_close_timeout="30s"``.
+
+    Returns
+    -------
+    Activity
+        Or a decorator, when only options are given.
+
+    Raises
+    ------
+    DefinitionError
+        When it can't be an activity.
+    ConfigurationError
+        When an option makes no sense.
+    """
+    checked = ActivityDefinitionOptions.read(options)
+
+    def mark(target: Callable[..., Any]) -> Activity[Any, Any]:
+        if isinstance(target, Activity):
+            target = target.function
+        _check_function(target, "an activity")
+        if inspect.iscoroutinefunction(target) and checked.run_in not in (None, "loop"):
+            msg = f"{target.__name__} is async def: it runs on the engine's loop, not in a {checked.run_in}"
+            raise DefinitionError(msg)
+        marked: Activity[Any, Any] = Activity(target, checked)
+        REGISTRY.register("activity", marked.name, marked.definition)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def _check_function(target: Any, what: str) -> None:
+    if not callable(target) or not hasattr(target, "__name__"):
+        msg = f"only a function can be {what}, not {target!r}"
+        raise DefinitionError(msg)
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        msg = f"{target.__name__} is a generator function; {what} returns its result once"
+        raise DefinitionError(msg)
+
+
+def _from_definition(definition: Definition) -> Activity[Any, Any]:
+    return Activity(definition.function, ActivityDefinitionOptions.read({"name": definition.name, **definition.options}))
+
+
+FACTORIES["activity"] = _from_definition

@@ -1,0 +1,56 @@
+"""How a workflow that is called outside of workflows gets started: by whoever is registered here.
+
+``authoring`` knows no engine. The package registers a factory for the default client; tests and
+other backends may register another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from nbflow.core.definitions import Definition
+from nbflow.core.options import WorkflowOptions
+from nbflow.exceptions import ConfigurationError
+
+__all__ = ["Launcher", "StartRequest", "current_launcher", "use_launcher"]
+
+StartRequest = tuple[tuple[Any, ...], dict[str, Any], WorkflowOptions]
+"""Positional arguments, keyword-only arguments, options."""
+
+
+class Launcher(Protocol):
+    """Starts executions."""
+
+    def start(self, definition: Definition, requests: Sequence[StartRequest]) -> list[Any]:
+        """Start executions of one definition, durably, and return their handles in order."""
+        ...
+
+
+_factory: Callable[[], Launcher] | None = None
+
+
+def use_launcher(factory: Callable[[], Launcher]) -> None:
+    """Register what starts executions.
+
+    Parameters
+    ----------
+    factory
+        Returns the launcher; called at every start, so that the default store may change.
+    """
+    global _factory  # noqa: PLW0603  the one registration of the process
+    _factory = factory
+
+
+def current_launcher() -> Launcher:
+    """Return what starts executions.
+
+    Raises
+    ------
+    ConfigurationError
+        When nothing is registered.
+    """
+    if _factory is None:
+        msg = "no engine is registered; import nbflow before you start a workflow"
+        raise ConfigurationError(msg)
+    return _factory()

@@ -1,0 +1,182 @@
+"""``@workflow``: a function that runs as if failure did not exist."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from nbflow.authoring.activity import _check_function
+from nbflow.authoring.capture import VersionCache
+from nbflow.authoring.launcher import StartRequest, current_launcher
+from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
+from nbflow.core.lint import lint_workflow
+from nbflow.core.options import WorkflowOptions
+from nbflow.core.runtime import runtime_or_none
+from nbflow.exceptions import ConfigurationError, DefinitionError
+
+__all__ = ["DeterminismWarning", "Workflow", "workflow"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DeterminismWarning(UserWarning):
+    """A workflow's source does something that replay can't repeat."""
+
+
+class Workflow(Generic[P, R]):
+    """A function marked ``@workflow``.
+
+    Calling it runs it durably to the end and returns its result (``await`` it if it is
+    ``async def``); ``.start()`` returns a handle at once.
+
+    Parameters
+    ----------
+    function
+        The user's function.
+    options
+        What the decorator was given.
+    """
+
+    kind = "workflow"
+
+    def __init__(self, function: Callable[P, R], options: WorkflowOptions) -> None:
+        self.function = function
+        self.name = options.name or function.__name__
+        self._options = options
+        self._signature = inspect.signature(function)
+        self._versions = VersionCache("workflow", self.name, function, {})
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it durably to the end."""
+        handle = self.start(*args, **kwargs)
+        return handle if inspect.iscoroutinefunction(self.function) else handle.result()  # type: ignore[no-any-return]
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Start an execution and go on.
+
+        Returns
+        -------
+        WorkflowHandle
+            Returned once the start is committed.
+        """
+        return self._launch([self._request(args, kwargs, self._options)])[0]
+
+    def start_many(self, calls: Iterable[Any], ids: Sequence[str] | None = None) -> list[Any]:
+        """Start many executions in a few commits.
+
+        Parameters
+        ----------
+        calls
+            Arguments of each: a tuple for several, anything else for one.
+        ids
+            Workflow ids, one for each; default made up.
+
+        Returns
+        -------
+        list of WorkflowHandle
+            In order, returned once all starts are committed.
+        """
+        argument_lists = [call if isinstance(call, tuple) else (call,) for call in calls]
+        if ids is not None and len(ids) != len(argument_lists):
+            msg = f"{self.name}.start_many: {len(argument_lists)} calls but {len(ids)} ids"
+            raise ConfigurationError(msg)
+        options = [self._options] * len(argument_lists)
+        if ids is not None:
+            options = [WorkflowOptions.read({"id": workflow_id}, self._options) for workflow_id in ids]
+        return self._launch([self._request(args, {}, o) for args, o in zip(argument_lists, options, strict=True)])
+
+    def map(self, calls: Iterable[Any]) -> list[R]:
+        """Run an execution for each item at once and return their results in order."""
+        return [handle.result() for handle in self.start_many(calls)]
+
+    def options(self, **changes: Any) -> Workflow[P, R]:
+        """Return the same workflow with other options for this call.
+
+        Parameters
+        ----------
+        **changes
+            Fields of :class:`~nbflow.core.options.WorkflowOptions`.
+        """
+        changed = Workflow.__new__(Workflow)
+        changed.__dict__.update(self.__dict__)
+        changed._options = WorkflowOptions.read(changes, self._options)  # noqa: SLF001  own class
+        return changed
+
+    def definition(self) -> Definition:
+        """Return its definition as of now."""
+        return self._versions.current()
+
+    def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: WorkflowOptions) -> StartRequest:
+        positional, keywords = bind_arguments(self._signature, self.name, args, kwargs)
+        return positional, keywords, options
+
+    def _launch(self, requests: list[StartRequest]) -> list[Any]:
+        if runtime_or_none() is not None:
+            msg = (
+                f"workflow {self.name} was called inside a workflow: child workflows are not there yet; "
+                f"call its steps as activities, or start it from outside"
+            )
+            raise DefinitionError(msg)
+        definition = REGISTRY.remember(self.definition())
+        return current_launcher().start(definition, requests)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name}{self._signature}>"
+
+
+@overload
+def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(**options: Any) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Mark a function as a workflow.
+
+    Parameters
+    ----------
+    function
+        ``async def`` or plain ``def``.
+    **options
+        Fields of :class:`~nbflow.core.options.WorkflowOptions`.
+
+    Returns
+    -------
+    Workflow
+        Or a decorator, when only options are given.
+
+    Raises
+    ------
+    DefinitionError
+        When it can't be a workflow.
+    ConfigurationError
+        When an option makes no sense.
+    """
+    checked = WorkflowOptions.read(options)
+
+    def mark(target: Callable[..., Any]) -> Workflow[Any, Any]:
+        if isinstance(target, Workflow):
+            target = target.function
+        _check_function(target, "a workflow")
+        marked: Workflow[Any, Any] = Workflow(target, checked)
+        REGISTRY.register("workflow", marked.name, marked.definition)
+        _warn(marked)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def _warn(marked: Workflow[Any, Any]) -> None:
+    for finding in lint_workflow(marked.definition().source):
+        message = f"workflow {marked.name}, line {finding.line}: {finding.message}"
+        warnings.warn(message, DeterminismWarning, stacklevel=4)
+
+
+def _from_definition(definition: Definition) -> Workflow[Any, Any]:
+    return Workflow(definition.function, WorkflowOptions.read({"name": definition.name}))
+
+
+FACTORIES["workflow"] = _from_definition

@@ -1,0 +1,206 @@
+"""Options of workflows and activities: read once, checked once, kept as plain values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias
+
+from nbflow.core.commands import ActivityOptions
+from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.retry import RetryPolicy
+from nbflow.exceptions import ConfigurationError
+
+__all__ = ["ActivityDefinitionOptions", "IdConflict", "IdReuse", "RunIn", "WorkflowOptions"]
+
+RunIn: TypeAlias = Literal["thread", "loop", "process"]
+IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
+IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
+CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "run_in": ("thread", "loop", "process"),
+    "id_conflict": ("attach", "fail", "terminate"),
+    "id_reuse": ("failed_only", "allow", "reject"),
+    "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
+}
+
+
+class _Options:
+    """Shared by both: unknown names and impossible values are refused, with the nearest right one."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], base: Self | None = None) -> Self:
+        """Check options and lay them over others.
+
+        Parameters
+        ----------
+        given
+            Options by name, as the user wrote them.
+        base
+            What they change.
+
+        Returns
+        -------
+        Self
+            Checked options.
+
+        Raises
+        ------
+        ConfigurationError
+            When a name is unknown or a value makes no sense.
+        """
+        names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        for name in given:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(names))}"
+                msg = f"unknown option {name!r}{hint}"
+                raise ConfigurationError(msg)
+        values = {f.name: getattr(base, f.name) for f in fields(cls)} if base else {}  # type: ignore[arg-type]
+        return cls(**{**values, **{name: _checked(name, value) for name, value in given.items()}})
+
+
+def _checked(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _DURATIONS:
+        return parse_duration(value)
+    if name == "retry":
+        return _retry_policy(value)
+    if name in _CHOICES and value not in _CHOICES[name]:
+        msg = f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}"
+        raise ConfigurationError(msg)
+    if name == "max_concurrency" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        msg = f"max_concurrency must be a whole number, 1 or more: {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+_DURATIONS = frozenset(
+    {
+        "schedule_to_close_timeout", "schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout",
+        "schedule_to_close", "schedule_to_start", "start_to_close", "heartbeat",
+        "execution_timeout", "run_timeout", "start_delay",
+    }
+)  # fmt: skip
+
+
+def _retry_policy(value: Any) -> RetryPolicy:
+    if isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, bool):
+        return RetryPolicy() if value else RetryPolicy(maximum_attempts=1)
+    if isinstance(value, int):
+        return RetryPolicy(maximum_attempts=value)
+    if isinstance(value, Mapping):
+        return RetryPolicy(**value)
+    msg = f"retry must be a RetryPolicy, a number of attempts, or False, not {value!r}"
+    raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityDefinitionOptions(_Options):
+    """What ``@activity(...)`` and ``.options(...)`` take.
+
+    Parameters
+    ----------
+    name
+        The activity type; default the function's name.
+    retry
+        RetryPolicy, a number of attempts, or False for a single one.
+    start_to_close_timeout, schedule_to_close_timeout, schedule_to_start_timeout, heartbeat_timeout
+        Deadlines, as durations; also as ``start_to_close`` etc.
+    cancellation_type
+        What the workflow does when it cancels: ask and go on (``TRY_CANCEL``), ask and wait
+        (``WAIT_CANCELLATION_COMPLETED``), or just go on (``ABANDON``).
+    run_in
+        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``) or ``"process"``.
+    max_concurrency
+        How many attempts of this activity may run at once.
+    summary
+        One line for people.
+    """
+
+    name: str | None = None
+    retry: RetryPolicy | None = None
+    schedule_to_close_timeout: Duration | None = None
+    schedule_to_start_timeout: Duration | None = None
+    start_to_close_timeout: Duration | None = None
+    heartbeat_timeout: Duration | None = None
+    cancellation_type: CancellationType = "TRY_CANCEL"
+    run_in: RunIn | None = None
+    max_concurrency: int | None = None
+    summary: str | None = None
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], base: Self | None = None) -> Self:
+        """Check options; the timeouts may be written without ``_timeout``."""
+        return super().read({_SHORT_NAMES.get(name, name): value for name, value in given.items()}, base)
+
+    def for_call(self) -> ActivityOptions:
+        """Return what a ScheduleActivityTask carries of them."""
+
+        def seconds(value: Duration | None) -> float | None:
+            return None if value is None else parse_duration(value)
+
+        return ActivityOptions(
+            schedule_to_close_timeout=seconds(self.schedule_to_close_timeout),
+            schedule_to_start_timeout=seconds(self.schedule_to_start_timeout),
+            start_to_close_timeout=seconds(self.start_to_close_timeout),
+            heartbeat_timeout=seconds(self.heartbeat_timeout),
+            retry_policy=self.retry,
+            cancellation_type=self.cancellation_type,
+            summary=self.summary,
+        )
+
+
+_SHORT_NAMES = {
+    "schedule_to_close": "schedule_to_close_timeout",
+    "schedule_to_start": "schedule_to_start_timeout",
+    "start_to_close": "start_to_close_timeout",
+    "heartbeat": "heartbeat_timeout",
+    "retry_policy": "retry",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowOptions(_Options):
+    """What ``@workflow(...)`` and ``.options(...)`` take.
+
+    Parameters
+    ----------
+    name
+        The workflow type; default the function's name.
+    id
+        Names the execution; starting it again is safe.
+    id_conflict
+        An open execution has the id: ``"attach"`` to it (default), ``"fail"``, or ``"terminate"`` it.
+    id_reuse
+        A closed execution has the id: run again only if it did not complete (``"failed_only"``, default),
+        always (``"allow"``), or never (``"reject"``).
+    execution_timeout, run_timeout
+        Deadlines of the execution, as durations.
+    memo
+        Notes to keep with it: a dict of encodable values.
+    search_attributes
+        Values to query by: a dict of JSON-native values.
+    start_delay
+        Wait this long before the first line runs.
+    summary
+        One line for people.
+    """
+
+    name: str | None = None
+    id: str | None = None
+    id_conflict: IdConflict = "attach"
+    id_reuse: IdReuse = "failed_only"
+    execution_timeout: Duration | None = None
+    run_timeout: Duration | None = None
+    memo: Mapping[str, Any] | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    start_delay: Duration | None = None
+    summary: str | None = None
+
+

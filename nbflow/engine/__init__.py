@@ -1,0 +1,1 @@
+"""The embedded engine: asks core what next, does it, commits the answer."""

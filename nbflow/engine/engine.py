@@ -1,0 +1,365 @@
+"""The engine: one thread that owns every execution, fed through an inbox.
+
+A turn of the engine: take what came in, take what is due, run the code that can react, hand what
+happened to the journal. The kernel's own loop is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbflow.core.definitions import REGISTRY, Definition
+from nbflow.core.events import HistoryEvent
+from nbflow.core.payloads import Converter
+from nbflow.engine.activities import Activities
+from nbflow.engine.blobs import BlobReader
+from nbflow.engine.clock import Clock, RealClock
+from nbflow.engine.deadlines import Deadlines
+from nbflow.engine.execution import Execution, RunState
+from nbflow.engine.interpreter import Interpreter
+from nbflow.engine.journal import Journal
+from nbflow.engine.output import OutputCapture
+from nbflow.engine.processes import ProcessRunner
+from nbflow.engine.requests import Requests, Start
+from nbflow.engine.residency import Definitions, Residency
+from nbflow.engine.runners import LoopRunner, Runner, ThreadRunner
+from nbflow.engine.watchdog import Watchdog
+from nbflow.exceptions import EngineClosedError, NbflowError
+from nbflow.store import EventStore, LogRow
+
+__all__ = ["Engine", "EngineOptions"]
+
+_ITEMS_PER_TURN = 256
+_OUTPUT = OutputCapture()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Limits of an engine.
+
+    Parameters
+    ----------
+    threads, loop_tasks, processes
+        How many attempts run at once in threads, on the loop, in processes.
+    resident_executions
+        How many waiting executions stay in memory.
+    look_ahead
+        Seconds of deadlines kept in memory for executions that are not.
+    deadlock_warning, deadlock_interrupt
+        Seconds after which workflow code that does not yield is reported, and interrupted.
+    run_key
+        The headless run this process belongs to, if any.
+    identity
+        Who this process is, for the history.
+    """
+
+    threads: int = 64
+    loop_tasks: int = 1000
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    resident_executions: int = 1000
+    look_ahead: float = 300.0
+    deadlock_warning: float = 2.0
+    deadlock_interrupt: float = 10.0
+    run_key: str | None = None
+    identity: str = field(default_factory=lambda: f"{os.getpid()}@nbflow")
+
+
+class Engine:
+    """Runs the executions of one store.
+
+    Parameters
+    ----------
+    store
+        The event log.
+    converter
+        Encodes and decodes values.
+    clock
+        Default the real one.
+    options
+        Limits.
+    """
+
+    def __init__(
+        self, store: EventStore, converter: Converter, clock: Clock | None = None, options: EngineOptions | None = None
+    ) -> None:
+        self.store = store
+        self.clock: Clock = clock or RealClock()
+        self.options = options or EngineOptions()
+        self.problems: dict[str, Exception] = {}
+        """Why parked executions can't go on, by run id."""
+        self._converter = converter
+        self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._is_woken = False
+        self._is_closing = False
+        self._broken: BaseException | None = None
+        self._wake_handle: asyncio.TimerHandle | None = None
+        self._loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
+        self._skip_limit: int | None = None
+        self._assemble()
+        self._thread = threading.Thread(target=self._run, name="nbflow-engine", daemon=True)
+
+    def _assemble(self) -> None:
+        options, clock = self.options, self.clock
+        reader = self.store.reader()
+        self.journal = Journal(self.store, self.post, self._on_commit_failed)
+        self.deadlines = Deadlines()
+        self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
+        definitions = Definitions(reader, self.journal, clock)
+        runners: dict[str, Runner] = {
+            "thread": ThreadRunner(options.threads),
+            "loop": LoopRunner(self._loop, options.loop_tasks),
+            "process": ProcessRunner(options.processes, BlobReader(self.store)),
+        }
+        self._runners = runners
+        self.activities = Activities(
+            clock, self.journal, self.deadlines, self.interpreter, self._converter, self.post, definitions.activity, runners
+        )
+        self.interpreter.activities = self.activities
+        self.residency = Residency(
+            clock, reader, self._converter, self.journal, self.deadlines, self.interpreter, self.activities, definitions,
+            self._on_problem, options.resident_executions,
+        )  # fmt: skip
+        self.requests = Requests(
+            clock, reader, self._converter, self.journal, self.interpreter, self.residency, definitions, self.problems,
+            options.run_key, options.identity,
+        )  # fmt: skip
+        self._reader = reader
+        self._watchdog = Watchdog(
+            self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
+        )
+
+    # Life.
+
+    def start(self) -> None:
+        """Begin: bring back what was running, and serve."""
+        _OUTPUT.start()
+        self._thread.start()
+        self._watchdog.start()
+        REGISTRY.listeners.append(self._on_definition)
+        atexit.register(self.close)
+        self.call(self._recover)
+
+    def _recover(self, answer: Future[Any]) -> None:
+        self.residency.recover(self._reader.open_runs_with_pending_activities())
+        self.residency.look_ahead(round(self.options.look_ahead * 1_000_000))
+        answer.set_result(None)
+
+    @property
+    def is_closed(self) -> bool:
+        """True after :meth:`close`."""
+        return self._is_closing
+
+    def close(self) -> None:
+        """Commit what happened and stop; open executions go on at the next start. Safe to call twice."""
+        if self._is_closing or os.getpid() != self._pid:
+            return
+        self._is_closing = True
+        atexit.unregister(self.close)
+        REGISTRY.listeners.remove(self._on_definition)
+        self._watchdog.stop()
+        self._loop.call_soon_threadsafe(self._shut_down)
+        self._thread.join()
+        self.journal.stop()
+        for runner in self._runners.values():
+            runner.close()
+        _OUTPUT.stop()
+        self.store.close()
+
+    def _shut_down(self) -> None:
+        """Wait for the commits under way, then take down coroutines and stop the loop."""
+        if not self.journal.failed:
+            self._take_inbox(len(self._inbox))
+            self.journal.flush()
+            if not self.journal.is_idle:
+                self._loop.call_later(0.002, self._shut_down)
+                return
+        self.requests.fail_all(EngineClosedError("the store was closed; open it again and executions go on"))
+        for execution in list(self.residency.executions.values()):
+            self.residency.remove(execution)
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_soon(self._loop.stop)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    # The inbox.
+
+    def post(self, callback: Callable[..., None], *args: Any) -> None:
+        """Run a callback on the engine's thread; from any thread."""
+        self._inbox.append((callback, args))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._turn)
+            except RuntimeError:  # closed in the meantime: whoever waits has been told
+                return
+
+    def submit(self, request: Callable[..., None], *args: Any) -> Future[Any]:
+        """Post a request whose last parameter is its answer.
+
+        Parameters
+        ----------
+        request
+            A method of :class:`~nbflow.engine.requests.Requests`.
+        *args
+            Its arguments, without the answer.
+
+        Returns
+        -------
+        Future
+            The answer.
+
+        Raises
+        ------
+        EngineClosedError
+            When the engine has stopped.
+        """
+        if self._is_closing or self._broken:
+            reason = f": {self._broken}" if self._broken else ""
+            msg = f"the engine has stopped{reason}; nbflow.open(...) starts it again, nothing recorded was lost"
+            raise EngineClosedError(msg)
+        answer: Future[Any] = Future()
+        self.post(self._serve, request, args, answer)
+        return answer
+
+    def call(self, request: Callable[..., None], *args: Any) -> Any:
+        """Post a request and wait for its answer."""
+        return self.submit(request, *args).result()
+
+    def _serve(self, request: Callable[..., None], args: tuple[Any, ...], answer: Future[Any]) -> None:
+        if self._broken is not None:
+            answer.set_exception(EngineClosedError(str(self._broken)))
+            return
+        try:
+            request(*args, answer)
+        except Exception as error:  # noqa: BLE001  the caller's to handle
+            answer.set_exception(error)
+
+    def start_executions(self, definition: Definition, starts: Sequence[Start]) -> Future[list[RunState]]:
+        """Start executions; the answer comes when they are durable."""
+        return self.submit(self.requests.start, definition, starts)
+
+    # One turn.
+
+    def _turn(self) -> None:
+        self._is_woken = False
+        self._take_inbox(_ITEMS_PER_TURN)
+        if self._broken is not None:
+            return
+        for deadline in self.deadlines.take_due(self.clock.now()):
+            callback, args = deadline.callback, deadline.args
+            if callback is not None:
+                deadline.callback = None
+                self._guarded(callback, args)
+        if self.residency.has_wanted:
+            self.residency.load_wanted()
+        self.journal.flush()
+        self.residency.evict_surplus()
+        if (self._inbox or self.residency.has_wanted) and not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon(self._turn)
+        else:
+            self._sleep_until_next_deadline()
+
+    def _take_inbox(self, count: int) -> None:
+        inbox = self._inbox
+        for _ in range(min(count, len(inbox))):
+            callback, args = inbox.popleft()
+            self._guarded(callback, args)
+
+    def _guarded(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Run a callback; an error in nbflow itself is told and does not stop the engine."""
+        try:
+            callback(*args)
+        except Exception as error:  # noqa: BLE001  the engine must live
+            traceback.print_exception(error, file=sys.__stderr__)
+
+    def _sleep_until_next_deadline(self) -> None:
+        if self._wake_handle is not None:
+            self._wake_handle.cancel()
+            self._wake_handle = None
+        due = self.deadlines.next_due
+        if due is None:
+            return
+        if self._may_skip(due) and self.clock.skip_to(due):
+            self.post(_nothing)
+            return
+        self._wake_handle = self._loop.call_later(min(self.clock.seconds_until(due), 3600.0), self._turn)
+
+    def _may_skip(self, due: int) -> bool:
+        """True if time may jump: nothing runs, and somebody waits for what the future brings."""
+        if self._inbox or not self.journal.is_idle or self.activities.running or self.residency.has_wanted:
+            return False
+        if self._skip_limit is not None:
+            return due <= self._skip_limit
+        return self.requests.anyone_waits
+
+    def skip(self, microseconds: int, answer: Future[Any]) -> None:
+        """Let a skipping clock run ahead, deadline by deadline; answers when it is there."""
+        self._skip_limit = self.clock.now() + microseconds
+        self.deadlines.add(self._skip_limit, self._end_skip, answer)
+
+    def _end_skip(self, answer: Future[Any]) -> None:
+        self._skip_limit = None
+        self.journal.answer(answer)
+
+    # Reports.
+
+    def _on_definition(self) -> None:
+        self.post(self.activities.unblock)
+
+    def _on_closed(self, execution: Execution, event: HistoryEvent) -> None:
+        self.requests.on_closed(execution, event)
+
+    def _on_problem_of(self, execution: Execution, error: Exception) -> None:
+        self.activities.drop(execution)
+        for deadline in execution.deadlines.values():
+            deadline.cancel()
+        execution.deadlines.clear()
+        self.residency.remove(execution)
+        self._on_problem(execution.run, error)
+
+    def _on_problem(self, run: RunState, error: Exception) -> None:
+        """Park an execution that can't go on; it stays open."""
+        if not isinstance(error, NbflowError):
+            traceback.print_exception(error, file=sys.__stderr__)
+        message = f"the execution is parked: {type(error).__name__}: {error}"
+        self.journal.batch.logs.append(
+            LogRow(run.run_id, run.workflow_id, None, None, self.clock.now(), "ERROR", "nbflow.engine", message)
+        )
+        self.requests.on_problem(run, error)
+
+    def _report_deadlock(self, execution: Execution, seconds: float, stack: str) -> None:
+        run = execution.run
+        message = (
+            f"suspected deadlock: workflow {run.workflow_type} ({run.workflow_id}) has not yielded for {seconds:.1f} s; "
+            f"move long work into an activity. It is here:\n{stack}"
+        )
+        row = LogRow(run.run_id, run.workflow_id, None, None, self.clock.now(), "WARNING", "nbflow.engine", message)
+        self.post(lambda: self.journal.batch.logs.append(row))
+        print(f"nbflow: {message}", file=sys.__stderr__)
+
+    def _on_commit_failed(self, error: BaseException) -> None:
+        """Stop: what is in memory is ahead of the log, and only the log counts."""
+        self._broken = error
+        self.requests.fail_all(error)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,103 @@
+"""What the engine keeps of an execution, and of an activity, while it is in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbflow.core.definitions import Definition
+from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.failures import Failure
+from nbflow.core.instance import WorkflowInstance
+from nbflow.core.payloads import Payload
+from nbflow.core.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from nbflow.engine.deadlines import Deadline
+
+__all__ = ["ActivityTask", "Execution", "Outcome", "RunState"]
+
+
+@dataclass(slots=True, eq=False)
+class RunState:
+    """An execution in short: what is known of it even when it is not in memory."""
+
+    run_id: str
+    workflow_id: str
+    workflow_type: str
+    status: str
+    definition_hash: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """One open execution in memory."""
+
+    run: RunState
+    definition: Definition
+    instance: WorkflowInstance
+    started: WorkflowExecutionStarted
+    next_event_id: int = 1
+    last_batch: int = 0
+    """The journal's batch that holds its latest event."""
+    tasks: dict[int, ActivityTask] = field(default_factory=dict)
+    """Its activities without an outcome, by scheduled_event_id."""
+    deadlines: dict[Any, Deadline] = field(default_factory=dict)
+    """Its timers by started_event_id, and its own deadlines by name."""
+    is_delayed: bool = False
+    """True until its start delay has passed."""
+    replayed_events: int = 0
+    last_event: HistoryEvent | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Which run."""
+        return self.run.run_id
+
+    @property
+    def workflow_id(self) -> str:
+        """Its id."""
+        return self.run.workflow_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: with a result, a failure, or by letting a cancellation pass."""
+
+    result: Payload | None = None
+    failure: Failure | None = None
+
+
+@dataclass(slots=True, eq=False)
+class ActivityTask:
+    """One scheduled activity without an outcome."""
+
+    execution: Execution
+    scheduled: ActivityTaskScheduled
+    policy: RetryPolicy
+    attempt: int = 1
+    """The attempt that runs or comes next."""
+    state: str = "Queued"
+    """Queued, Authorised, Running, Backoff, Blocked or Settled."""
+    started_time: int = 0
+    last_failure: Failure | None = None
+    heartbeat_details: Payload | None = None
+    """What the last attempt left to this one."""
+    latest_details: Payload | None = None
+    """What this attempt said last."""
+    last_heartbeat: int = 0
+    persisted_heartbeat: int = 0
+    cancel_requested_event_id: int | None = None
+    lost_attempts: int = 0
+    deadlines: list[Deadline] = field(default_factory=list)
+    attempt_deadlines: list[Deadline] = field(default_factory=list)
+    running: Any = None
+    """The runner's handle of the attempt under way."""
+    completion: Future[Any] | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its identity: run and scheduled event."""
+        return self.execution.run_id, self.scheduled.event_id

@@ -1,0 +1,129 @@
+"""The journal: what happened since the last commit, and what may happen once it is durable.
+
+Group commit: while one batch is being committed on the commit thread, everything that happens
+gathers in the next. Whatever waits for durability (a caller, an activity's start) is an action
+that runs on the engine's thread after its batch is durable.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from nbflow.core.events import HistoryEvent
+from nbflow.store import Batch
+
+__all__ = ["Action", "Journal"]
+
+Action = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+class _Commits(Protocol):
+    def commit(self, batch: Batch) -> None: ...
+
+
+class Journal:
+    """Gathers events and rows, and has them committed.
+
+    Parameters
+    ----------
+    store
+        Commits a batch durably.
+    post
+        Hands a callback to the engine's thread.
+    on_failure
+        Hears, on the engine's thread, that a commit failed; nothing is committed after that.
+    """
+
+    def __init__(self, store: _Commits, post: Callable[..., None], on_failure: Callable[[BaseException], None]) -> None:
+        self._store = store
+        self._post = post
+        self._on_failure = on_failure
+        self._actions: list[Action] = []
+        self._answers: list[tuple[Future[Any], Any]] = []
+        self._answers_in_flight: list[tuple[Future[Any], Any]] = []
+        self._queue: queue.SimpleQueue[tuple[Batch, list[Action]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.batch = Batch()
+        self.sequence = 1
+        """Number of the batch that gathers now."""
+        self.committed = 0
+        """Number of the last durable batch."""
+        self.in_flight = False
+        self.failed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """True if everything that happened is durable."""
+        return not (self.in_flight or self.batch or self._actions or self._answers)
+
+    def event(self, run_id: str, workflow_id: str, event: HistoryEvent, *, deferred: bool = False) -> None:
+        """Take down an event."""
+        self.batch.events.append((run_id, workflow_id, event, deferred))
+
+    def after_commit(self, action: Callable[..., None], *args: Any) -> None:
+        """Run an action on the engine's thread once all taken down so far is durable."""
+        self._actions.append((action, args))
+
+    def answer(self, answer: Future[Any], value: Any = None) -> None:
+        """Resolve a caller's future once all taken down so far is durable; fail it if that fails."""
+        self._answers.append((answer, value))
+
+    def flush(self) -> None:
+        """Have what gathered committed, unless a commit is under way: its end flushes again."""
+        if self.in_flight or self.failed or self.is_idle:
+            return
+        batch, actions = self.batch, self._actions
+        self.batch, self._actions = Batch(), []
+        self._answers_in_flight, self._answers = self._answers, []
+        self.sequence += 1
+        self.in_flight = True
+        if not batch:
+            self._committed(actions)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._commit_forever, name="nbflow-commit", daemon=True)
+            self._thread.start()
+        self._queue.put((batch, actions))
+
+    def _commit_forever(self) -> None:
+        while (work := self._queue.get()) is not None:
+            batch, actions = work
+            try:
+                self._store.commit(batch)
+            except BaseException as error:  # noqa: BLE001  handed to the engine, which stops
+                self._post(self._failed, error)
+            else:
+                self._post(self._committed, actions)
+
+    def _committed(self, actions: list[Action]) -> None:
+        self.in_flight = False
+        self.committed = self.sequence - 1
+        answers, self._answers_in_flight = self._answers_in_flight, []
+        for answer, value in answers:
+            if not answer.done():
+                if isinstance(value, BaseException):
+                    answer.set_exception(value)
+                else:
+                    answer.set_result(value)
+        for action, args in actions:
+            action(*args)
+        self.flush()
+
+    def _failed(self, error: BaseException) -> None:
+        self.in_flight = False
+        self.failed = True
+        for answer, _ in (*self._answers_in_flight, *self._answers):
+            if not answer.done():
+                answer.set_exception(error)
+        self._on_failure(error)
+
+    def stop(self) -> None:
+        """End the commit thread after the commit under way."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None

@@ -1,0 +1,140 @@
+"""``run_in="process"``: activities in worker processes of their own, killed on timeout.
+
+A worker rebuilds the activity from its definition, so functions of a notebook need no pickling.
+It talks to the engine through a pipe: heartbeats, log lines, requests for large values, the outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from nbflow.core.definitions import REGISTRY, Definition
+from nbflow.core.failures import APPLICATION, Failure
+from nbflow.core.payloads import Blob, Payload
+from nbflow.engine.execution import Outcome
+from nbflow.engine.runners import Attempt, ThreadRunner
+from nbflow.exceptions import ActivityCancelled
+
+__all__ = ["ProcessRunner"]
+
+
+class _Worker:
+    """One worker process and the pipe to it."""
+
+    def __init__(self) -> None:
+        ours, theirs = Pipe()
+        self.pipe: Connection = ours
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "nbflow.engine.process_worker", str(theirs.fileno())]
+        self.process = subprocess.Popen(  # noqa: S603  our own module
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+
+
+class ProcessRunner(ThreadRunner):
+    """Runs attempts in worker processes, each led by a thread.
+
+    Parameters
+    ----------
+    capacity
+        How many processes there are at most.
+    load_blob
+        Fetches a large value for a worker.
+    """
+
+    def __init__(self, capacity: int, load_blob: Callable[[str], tuple[str, bytes]]) -> None:
+        super().__init__(capacity)
+        self._load_blob = load_blob
+        self._idle_workers: list[_Worker] = []
+
+    def _execute(self, attempt: Attempt) -> Outcome:
+        worker = self._idle_workers.pop() if self._idle_workers else _Worker()
+        with attempt.lock:
+            attempt.handle = worker
+        try:
+            outcome = self._converse(worker, attempt)
+        except (EOFError, OSError) as error:
+            worker.kill()
+            code = worker.process.returncode
+            failure = Failure(
+                message=f"the worker process ended (exit code {code}) without telling an outcome",
+                kind=APPLICATION,
+                info={"type": "WorkerProcessDied"},
+                cause=Failure(message=str(error), info={"type": type(error).__name__}),
+            )
+            return Outcome() if attempt.cancel_requested else Outcome(failure=failure)
+        finally:
+            attempt.handle = None
+        self._idle_workers.append(worker)
+        return outcome
+
+    def _converse(self, worker: _Worker, attempt: Attempt) -> Outcome:
+        """Hand over the attempt and answer the worker until it tells the outcome."""
+        pipe, context = worker.pipe, attempt.context
+        pipe.send((_portable(attempt.definition), attempt.args.text, attempt.kwargs.text if attempt.kwargs else None, context.info))
+        while True:
+            match pipe.recv():
+                case ("heartbeat", text, blobs):
+                    pipe.send(self._heartbeat(attempt, text, blobs))
+                case ("log", level, logger, message):
+                    context.log(level, logger, message)
+                case ("blob", sha256):
+                    pipe.send(self._load_blob(sha256))
+                case ("definition", kind, name):
+                    found = REGISTRY.current(kind, name)
+                    pipe.send(None if found is None else _portable(found))
+                case ("completed", text, blobs):
+                    return Outcome(result=Payload(text, _blobs(blobs)))
+                case ("failed", tree):
+                    return Outcome(failure=Failure.from_json(tree))
+                case ("canceled",):
+                    return Outcome()
+
+    def _heartbeat(self, attempt: Attempt, text: str | None, blobs: list[tuple[str, str, bytes]]) -> bool:
+        """Pass a heartbeat on; True if the worker shall cancel."""
+        details = None if text is None else attempt.converter.decode(Payload(text, _blobs(blobs)))
+        try:
+            attempt.context.heartbeat(details)
+        except ActivityCancelled:
+            return True
+        return attempt.cancel_requested
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Tell the worker at its next heartbeat."""
+        attempt.cancel_requested = True
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Kill the worker."""
+        with self._lock:
+            attempt.is_abandoned = True
+            self._threads -= 1
+        with attempt.lock:
+            if attempt.handle is not None:
+                attempt.handle.process.kill()
+
+    def close(self) -> None:
+        """End all idle workers."""
+        super().close()
+        while self._idle_workers:
+            self._idle_workers.pop().kill()
+
+
+def _portable(definition: Definition) -> tuple[str, str, str, str, str]:
+    return definition.kind, definition.name, definition.hash, definition.source, definition.manifest
+
+
+def _blobs(blobs: list[tuple[str, str, bytes]]) -> tuple[Blob, ...]:
+    return tuple(Blob(*blob) for blob in blobs)
+
+

@@ -1,0 +1,416 @@
+"""What callers ask of the engine: start, signal, query, cancel, terminate, fire, wait.
+
+Each request runs on the engine's thread and answers through a future, once what it did is durable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from nbflow.core.definitions import Definition
+from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.events import (
+    CLOSING_EVENTS,
+    HistoryEvent,
+    WorkflowExecutionCancelRequested,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionStarted,
+    WorkflowExecutionTerminated,
+)
+from nbflow.core.instance import WorkflowInstance
+from nbflow.core.options import WorkflowOptions
+from nbflow.core.payloads import Converter, Payload
+from nbflow.core.replay import replay
+from nbflow.engine.clock import Clock, new_run_id, new_seed
+from nbflow.engine.execution import Execution, RunState
+from nbflow.engine.interpreter import Interpreter
+from nbflow.engine.journal import Journal
+from nbflow.engine.residency import Definitions, Residency
+from nbflow.exceptions import (
+    ClientError,
+    WorkflowAlreadyStartedError,
+    WorkflowClosedError,
+    WorkflowNotFoundError,
+)
+from nbflow.store import Reader
+
+__all__ = ["Requests", "Start"]
+
+Answer = Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One execution to start, its arguments encoded."""
+
+    input: Payload
+    keyword_input: Payload | None
+    options: WorkflowOptions
+    memo: Payload | None = None
+
+
+class Requests:
+    """Serves callers, on the engine's thread.
+
+    Parameters
+    ----------
+    clock, reader, converter, journal, interpreter, residency, definitions
+        The engine's parts.
+    problems
+        Why parked executions can't go on, by run id.
+    run_key
+        The headless run this process belongs to, if any.
+    identity
+        Who this process is, for the history.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        reader: Reader,
+        converter: Converter,
+        journal: Journal,
+        interpreter: Interpreter,
+        residency: Residency,
+        definitions: Definitions,
+        problems: dict[str, Exception],
+        run_key: str | None,
+        identity: str,
+    ) -> None:
+        self._clock = clock
+        self._reader = reader
+        self._converter = converter
+        self._journal = journal
+        self._interpreter = interpreter
+        self._residency = residency
+        self._definitions = definitions
+        self._problems = problems
+        self._run_key = run_key
+        self._identity = identity
+        self._latest: dict[str, RunState] = {}
+        self._ordinals: Counter[str] = Counter()
+        self._waiting: dict[str, list[Answer]] = {}
+
+    @property
+    def anyone_waits(self) -> bool:
+        """True if a caller waits for an execution to close."""
+        return bool(self._waiting)
+
+    # Starting.
+
+    def start(self, definition: Definition, starts: Sequence[Start], answer: Answer) -> None:
+        """Start executions of one definition; answers with their runs."""
+        self._definitions.store(definition)
+        ids = [self._workflow_id(definition, start) for start in starts]
+        self._look_up([workflow_id for workflow_id, is_new in ids if not is_new])
+        try:
+            runs = [
+                self._start_one(definition, start, workflow_id)
+                for start, (workflow_id, _) in zip(starts, ids, strict=True)
+            ]
+        except ClientError as error:
+            self._journal.answer(answer, error)
+        else:
+            self._journal.answer(answer, runs)
+
+    def _workflow_id(self, definition: Definition, start: Start) -> tuple[str, bool]:
+        """Return the execution's id, and whether it is surely new."""
+        if start.options.id is not None:
+            return str(start.options.id), False
+        if self._run_key is None:
+            return f"{definition.name}-{new_run_id(self._clock.now())[-12:]}", True
+        keywords = start.keyword_input.text if start.keyword_input else ""
+        digest = hashlib.sha256(f"{start.input.text}\0{keywords}".encode()).hexdigest()[:12]
+        base = f"{self._run_key}/{definition.name}/{digest}"
+        self._ordinals[base] += 1
+        return f"{base}/{self._ordinals[base]}", False
+
+    def _look_up(self, workflow_ids: list[str]) -> None:
+        unknown = [workflow_id for workflow_id in workflow_ids if workflow_id not in self._latest]
+        if unknown:
+            for workflow_id, row in self._reader.latest_runs(unknown).items():
+                self._latest[workflow_id] = self._known(
+                    RunState(row.run_id, workflow_id, row.workflow_type, row.status, row.definition_hash)
+                )
+
+    def _known(self, run: RunState) -> RunState:
+        return self._residency.runs.setdefault(run.run_id, run)
+
+    def _start_one(self, definition: Definition, start: Start, workflow_id: str) -> RunState:
+        options = start.options
+        existing = self._latest.get(workflow_id)
+        if existing is not None:
+            kept = self._existing(existing, options)
+            if kept is not None:
+                return kept
+        now = self._clock.now()
+        run = RunState(new_run_id(now), workflow_id, definition.name, "Running", definition.hash)
+        event = self._started(definition, start, run, now)
+        self._latest[workflow_id] = run
+        self._residency.runs[run.run_id] = run
+        instance = WorkflowInstance(run.run_id, definition, self._converter)
+        execution = Execution(run, definition, instance, event)
+        self._residency.add(execution)
+        self._interpreter.append(execution, event)
+        self._interpreter.begin(execution)
+        return run
+
+    def _existing(self, run: RunState, options: WorkflowOptions) -> RunState | None:
+        """Return the run that an id policy keeps; None if a new one is to be started."""
+        if run.status in ("Running", "Suspended"):
+            if options.id_conflict == "attach":
+                return run
+            if options.id_conflict == "fail":
+                raise WorkflowAlreadyStartedError(run.workflow_id, run.run_id, run.workflow_type)
+            self._terminate(run, "terminated by a new start with the same id")
+            return None
+        if options.id_reuse == "reject":
+            raise WorkflowAlreadyStartedError(run.workflow_id, run.run_id, run.workflow_type)
+        return run if options.id_reuse == "failed_only" and run.status == "Completed" else None
+
+    def _started(self, definition: Definition, start: Start, run: RunState, now: int) -> WorkflowExecutionStarted:
+        options = start.options
+        execution_timeout, run_timeout = _seconds(options.execution_timeout), _seconds(options.run_timeout)
+        limits = [seconds for seconds in (execution_timeout, run_timeout) if seconds]
+        return WorkflowExecutionStarted(
+            event_id=1,
+            event_time=now,
+            workflow_type=definition.name,
+            workflow_id=run.workflow_id,
+            input=start.input,
+            keyword_input=start.keyword_input,
+            definition_hash=definition.hash,
+            random_seed=new_seed(),
+            run_key=self._run_key,
+            workflow_execution_timeout=execution_timeout,
+            workflow_run_timeout=run_timeout,
+            workflow_execution_expiration_time=now + round(min(limits) * 1_000_000) if limits else None,
+            first_workflow_task_backoff=_seconds(options.start_delay) or None,
+            memo=start.memo,
+            search_attributes=dict(options.search_attributes) if options.search_attributes else None,
+            summary=options.summary,
+            identity=self._identity,
+        )
+
+    # Requests to one execution.
+
+    def find(self, workflow_id: str, run_id: str | None) -> RunState:
+        """Find an execution.
+
+        Raises
+        ------
+        WorkflowNotFoundError
+            When there is none.
+        """
+        if run_id is not None:
+            run = self._residency.runs.get(run_id)
+            if run is None:
+                row = self._reader.run(run_id)
+                if row is None or (workflow_id and row.workflow_id != workflow_id):
+                    raise WorkflowNotFoundError(workflow_id, run_id)
+                run = self._known(RunState(run_id, row.workflow_id, row.workflow_type, row.status, row.definition_hash))
+            return run
+        self._look_up([workflow_id])
+        found = self._latest.get(workflow_id)
+        if found is None:
+            raise WorkflowNotFoundError(workflow_id)
+        return found
+
+    def describe(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
+        """Answer with the run's state."""
+        run = self.find(workflow_id, run_id)
+        self._journal.answer(answer, run)
+
+    def history(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
+        """Answer with the events so far, once they are durable."""
+        run = self.find(workflow_id, run_id)
+        self._journal.after_commit(self._answer_history, run, answer)
+
+    def _answer_history(self, run: RunState, answer: Answer) -> None:
+        answer.set_result(self._reader.histories([run.run_id]).get(run.run_id, []))
+
+    def _with_execution(self, run: RunState, answer: Answer, action: Callable[[Execution], None]) -> None:
+        def act(execution: Execution | None) -> None:
+            if execution is None or run.status != "Running":
+                problem = self._problems.get(run.run_id)
+                answer.set_exception(problem or WorkflowClosedError(run.workflow_id, run.run_id, run.status))
+                return
+            try:
+                action(execution)
+            except Exception as error:  # noqa: BLE001  the caller's to handle
+                answer.set_exception(error)
+
+        self._residency.when_resident(run, act)
+
+    def signal(self, workflow_id: str, run_id: str | None, name: str, args: Payload, answer: Answer) -> None:
+        """Take down a signal and let the workflow react; answers when it is durable."""
+        run = self.find(workflow_id, run_id)
+        if run.status != "Running":
+            raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
+
+        def act(execution: Execution) -> None:
+            self._interpreter.deliver(
+                execution,
+                lambda event_id, now: [
+                    WorkflowExecutionSignaled(
+                        event_id=event_id, event_time=now, signal_name=name, input=args, identity=self._identity
+                    )
+                ],
+            )
+            self._journal.answer(answer, None)
+
+        self._with_execution(run, answer, act)
+
+    def cancel(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
+        """Ask an execution to cancel; nothing happens if it has closed or was asked before."""
+        run = self.find(workflow_id, run_id)
+        if run.status != "Running":
+            answer.set_result(False)
+            return
+
+        def act(execution: Execution) -> None:
+            if not execution.instance.cancel_requested:
+                self._interpreter.deliver(
+                    execution,
+                    lambda event_id, now: [
+                        WorkflowExecutionCancelRequested(
+                            event_id=event_id, event_time=now, cause=reason, identity=self._identity
+                        )
+                    ],
+                )
+            self._journal.answer(answer, True)
+
+        self._with_execution(run, answer, act)
+
+    def terminate(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
+        """End an execution; its code does not run, so it need not even be rebuilt."""
+        run = self.find(workflow_id, run_id)
+        if run.status not in ("Running", "Suspended"):
+            raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
+        self._terminate(run, reason)
+        self._journal.answer(answer, None)
+
+    def _terminate(self, run: RunState, reason: str) -> None:
+        execution = self._residency.executions.get(run.run_id)
+        now = self._clock.now()
+        if execution is not None:
+            event = WorkflowExecutionTerminated(
+                event_id=execution.next_event_id, event_time=now, reason=reason, identity=self._identity
+            )
+            self._interpreter.append(execution, event)
+            self._interpreter.activate(execution, [event])
+            return
+        row = self._reader.run(run.run_id)
+        if row is None:
+            raise WorkflowNotFoundError(run.workflow_id, run.run_id)
+        event = WorkflowExecutionTerminated(
+            event_id=row.history_length + 1, event_time=now, reason=reason, identity=self._identity
+        )
+        self._journal.event(run.run_id, run.workflow_id, event)
+        run.status = "Terminated"
+        self._problems.pop(run.run_id, None)
+        self.on_closed_event(run, event)
+
+    def fire(self, workflow_id: str, run_id: str | None, timer_id: str | None, answer: Answer) -> None:
+        """Fire a pending timer before its time: the one named, or the next one due."""
+        run = self.find(workflow_id, run_id)
+
+        def act(execution: Execution) -> None:
+            timers = execution.instance.timers
+            chosen = [
+                (timer.when(), event_id)
+                for event_id, timer in timers.items()
+                if timer_id is None or timer.command.timer_id == timer_id
+            ]
+            if not chosen:
+                which = "pending timer" if timer_id is None else f"pending timer {timer_id!r}"
+                msg = f"execution {run.workflow_id!r} has no {which}"
+                raise ClientError(msg)
+            self._interpreter.fire_timer(execution, min(chosen)[1], self._identity)
+            self._journal.answer(answer, None)
+
+        self._with_execution(run, answer, act)
+
+    def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Any], answer: Answer) -> None:
+        """Answer a query; a closed execution is rebuilt for it, in memory."""
+        run = self.find(workflow_id, run_id)
+        if run.status == "Running":
+            self._with_execution(
+                run, answer, lambda execution: self._answer_query(execution.instance, name, args, answer)
+            )
+            return
+        history = self._reader.histories([run.run_id]).get(run.run_id)
+        if not history:
+            self._journal.after_commit(self.query, workflow_id, run_id, name, args, answer)
+            return
+        definition = self._definitions.workflow(run.definition_hash, run.workflow_type)
+        instance = WorkflowInstance(run.run_id, definition, self._converter)
+        try:
+            replay(instance, [event for event in history if type(event) not in CLOSING_EVENTS])
+            self._answer_query(instance, name, args, answer)
+        finally:
+            instance.evict()
+
+    def _answer_query(self, instance: WorkflowInstance, name: str, args: Sequence[Any], answer: Answer) -> None:
+        value = self._converter.decode(self._converter.encode(instance.query(name, args)))
+        self._journal.answer(answer, value)
+
+    # Waiting for the end.
+
+    def wait_closed(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
+        """Answer with the closing event, now or when it is durable."""
+        run = self.find(workflow_id, run_id)
+        problem = self._problems.get(run.run_id)
+        if problem is not None:
+            raise problem
+        if run.status in ("Running", "Suspended"):
+            self._waiting.setdefault(run.run_id, []).append(answer)
+            return
+        if not self._journal.is_idle:  # its last events may not be in the store yet
+            self._journal.after_commit(self._answer_closed, run, answer)
+            return
+        self._answer_closed(run, answer)
+
+    def _answer_closed(self, run: RunState, answer: Answer) -> None:
+        history = self._reader.histories([run.run_id]).get(run.run_id)
+        if history:
+            answer.set_result(history[-1])
+        else:
+            answer.set_exception(WorkflowNotFoundError(run.workflow_id, run.run_id))
+
+    def on_closed(self, execution: Execution, event: HistoryEvent) -> None:
+        """Tell those who wait, once the closing event is durable."""
+        self._residency.remove(execution)
+        self.on_closed_event(execution.run, event)
+
+    def on_closed_event(self, run: RunState, event: HistoryEvent) -> None:
+        """Tell those who wait, once the closing event is durable."""
+        waiting = self._waiting.pop(run.run_id, None)
+        for answer in waiting or ():
+            self._journal.answer(answer, event)
+
+    def on_problem(self, run: RunState, error: Exception) -> None:
+        """Tell those who wait that the execution can't go on as it is."""
+        self._problems[run.run_id] = error
+        for answer in self._waiting.pop(run.run_id, ()):
+            if not answer.done():
+                answer.set_exception(error)
+
+    def fail_all(self, error: BaseException) -> None:
+        """Tell everybody who waits that the engine has stopped."""
+        waiting, self._waiting = self._waiting, {}
+        for answers in waiting.values():
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(error)
+
+
+def _seconds(value: Duration | None) -> float | None:
+    return None if value is None else parse_duration(value)
+
+

@@ -1,0 +1,248 @@
+"""Where attempts run: threads, the engine's loop, worker processes.
+
+A runner starts an attempt and reports its outcome once. An attempt that outlives its timeout is
+abandoned: its report is dropped and its thread replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from nbflow.core.activity_context import ActivityContext, running_activity
+from nbflow.core.definitions import Definition
+from nbflow.core.failures import APPLICATION, Failure, failure_of_exception
+from nbflow.core.payloads import Converter, Payload
+from nbflow.engine.execution import Outcome
+from nbflow.exceptions import ActivityCancelled, PayloadError
+
+__all__ = ["Attempt", "LoopRunner", "Runner", "ThreadRunner", "outcome_of_exception"]
+
+
+class Attempt:
+    """One try of an activity, handed to a runner."""
+
+    __slots__ = (
+        "args", "cancel_requested", "context", "converter", "definition", "handle", "is_abandoned", "kwargs", "lock", "report",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        definition: Definition,
+        args: Payload,
+        kwargs: Payload | None,
+        converter: Converter,
+        context: ActivityContext,
+        report: Callable[[Attempt, Outcome], None],
+    ) -> None:
+        self.definition = definition
+        self.args = args
+        self.kwargs = kwargs
+        self.converter = converter
+        self.context = context
+        self.report = report
+        self.cancel_requested = False
+        self.is_abandoned = False
+        self.handle: Any = None
+        self.lock = threading.Lock()
+
+    def decode(self) -> tuple[list[Any], Mapping[str, Any]]:
+        """Decode the arguments."""
+        kwargs = self.converter.decode(self.kwargs) if self.kwargs is not None else {}
+        return self.converter.decode(self.args), kwargs
+
+
+class Runner(Protocol):
+    """Runs attempts."""
+
+    capacity: int
+
+    def start(self, attempt: Attempt) -> None:
+        """Begin; the attempt's ``report`` hears the outcome."""
+        ...
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Ask the attempt's code to stop."""
+        ...
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Stop waiting for it; free its place."""
+        ...
+
+    def close(self) -> None:
+        """Stop; running attempts are left to the next start."""
+        ...
+
+
+def outcome_of_exception(error: BaseException, converter: Converter, *, cancel_requested: bool) -> Outcome:
+    """Tell what an exception that left an activity means.
+
+    Parameters
+    ----------
+    error
+        The exception.
+    converter
+        Encodes failure details.
+    cancel_requested
+        True if cancellation was asked for, so that a CancelledError is the answer to it.
+
+    Returns
+    -------
+    Outcome
+        Cancelled, or failed.
+    """
+    if cancel_requested and isinstance(error, (ActivityCancelled, asyncio.CancelledError)):
+        return Outcome()
+    failure = failure_of_exception(error, converter)
+    if isinstance(error, PayloadError):
+        # No retry makes a value encodable.
+        failure = Failure(
+            message=failure.message,
+            kind=APPLICATION,
+            info={**failure.info, "non_retryable": True},
+            stack_trace=failure.stack_trace,
+            cause=failure.cause,
+        )
+    return Outcome(failure=failure)
+
+
+class ThreadRunner:
+    """Runs ``def`` activities in daemon threads, started as they are needed.
+
+    Parameters
+    ----------
+    capacity
+        How many attempts run at once.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._idle = 0
+        self._threads = 0
+        self._lock = threading.Lock()
+
+    def start(self, attempt: Attempt) -> None:
+        """Hand the attempt to an idle thread, or to a new one while there may be more."""
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+            elif self._threads < self.capacity:
+                self._threads += 1
+                name = f"nbflow-activity-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._queue.put(attempt)
+
+    def _work(self) -> None:
+        while (attempt := self._queue.get()) is not None:
+            try:
+                outcome = self._execute(attempt)
+            except ActivityCancelled:  # it hit between the end of user code and our taking note of that
+                outcome = Outcome()
+            attempt.report(attempt, outcome)
+            with self._lock:
+                if attempt.is_abandoned:  # another thread has taken this one's place
+                    return
+                if self._queue.empty():
+                    self._idle += 1
+
+    def _execute(self, attempt: Attempt) -> Outcome:
+        return _run_in_thread(attempt)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Raise ActivityCancelled in the attempt's thread, at its next Python instruction."""
+        attempt.cancel_requested = True
+        with attempt.lock:
+            if attempt.handle is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(attempt.handle), ctypes.py_object(ActivityCancelled)
+                )
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Interrupt the thread if it can be, and replace it."""
+        with self._lock:
+            attempt.is_abandoned = True
+            self._threads -= 1
+        self.cancel(attempt)
+
+    def close(self) -> None:
+        """Let idle threads go; busy ones are daemons and end with the process."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+
+def _run_in_thread(attempt: Attempt) -> Outcome:
+    token = running_activity.set(attempt.context)
+    thread = threading.get_ident()
+    try:
+        args, kwargs = attempt.decode()
+        attempt.handle = thread
+        try:
+            if attempt.cancel_requested:
+                raise ActivityCancelled
+            result = attempt.definition.function(*args, **kwargs)
+        finally:
+            _forget_thread(attempt, thread)
+        return Outcome(result=attempt.converter.encode(result))
+    except BaseException as error:  # noqa: BLE001  every way out of user code is an outcome
+        return outcome_of_exception(error, attempt.converter, cancel_requested=attempt.cancel_requested)
+    finally:
+        running_activity.reset(token)
+        attempt.context.finish()
+
+
+def _forget_thread(attempt: Attempt, thread: int) -> None:
+    """From here on no cancellation may hit this thread: one that is on its way is taken back."""
+    with attempt.lock:
+        attempt.handle = None
+        if attempt.cancel_requested:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)
+
+
+class LoopRunner:
+    """Runs ``async def`` activities on the engine's loop.
+
+    Parameters
+    ----------
+    loop
+        The engine's loop.
+    capacity
+        How many attempts run at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, capacity: int) -> None:
+        self.capacity = capacity
+        self._loop = loop
+
+    def start(self, attempt: Attempt) -> None:
+        """Begin a task, in a context of its own."""
+        context = contextvars.copy_context()
+        context.run(running_activity.set, attempt.context)
+        attempt.handle = self._loop.create_task(self._run(attempt), context=context)
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            args, kwargs = attempt.decode()
+            outcome = Outcome(result=attempt.converter.encode(await attempt.definition.function(*args, **kwargs)))
+        except BaseException as error:  # noqa: BLE001  every way out of user code is an outcome
+            outcome = outcome_of_exception(error, attempt.converter, cancel_requested=attempt.cancel_requested)
+        attempt.context.finish()
+        attempt.report(attempt, outcome)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel the task."""
+        attempt.cancel_requested = True
+        attempt.handle.cancel()
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Cancel the task; whatever it reports is dropped."""
+        attempt.is_abandoned = True
+        attempt.handle.cancel()
+
+    def close(self) -> None:
+        """Nothing to stop: the engine cancels what is left on its loop."""

@@ -1,0 +1,296 @@
+"""WorkflowHandle: one execution, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.events import (
+    HistoryEvent,
+    WorkflowExecutionCanceled,
+    WorkflowExecutionCompleted,
+    WorkflowExecutionFailed,
+    WorkflowExecutionTerminated,
+    WorkflowExecutionTimedOut,
+)
+from nbflow.core.failures import exception_of_failure
+from nbflow.core.payloads import Converter
+from nbflow.exceptions import (
+    CancelledError,
+    FailureError,
+    TerminatedError,
+    TimeoutError,  # noqa: A004  Temporal's name for it
+    WorkflowFailedError,
+    WorkflowNotFoundError,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbflow.engine.engine import Engine
+
+__all__ = ["WorkflowHandle", "wait_for", "watch_waiting"]
+
+_POLL = 0.1
+
+
+class _Client(Protocol):
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def codec(self) -> Converter: ...
+    def rows(self, query: str, parameters: Any = ()) -> list[dict[str, Any]]: ...
+    def sql(self, query: str, parameters: Any = None) -> pd.DataFrame: ...
+
+
+_watch: Callable[[WorkflowHandle], AbstractContextManager[Callable[[], None]]] | None = None
+
+
+def watch_waiting(watcher: Callable[[WorkflowHandle], AbstractContextManager[Callable[[], None]]] | None) -> None:
+    """Let a front end show progress while a caller waits for a result.
+
+    Parameters
+    ----------
+    watcher
+        Makes, of the handle waited for, a context manager that gives a function to be called
+        about ten times a second.
+    """
+    global _watch  # noqa: PLW0603  the one front end of the process
+    _watch = watcher
+
+
+def wait_for(answer: Future[Any], timeout: float | None = None, tick: Callable[[], None] | None = None) -> Any:
+    """Wait for an answer in short polls, so that Ctrl-C gets through.
+
+    Parameters
+    ----------
+    answer
+        From the engine.
+    timeout
+        Seconds, or None.
+    tick
+        Called after each poll.
+
+    Returns
+    -------
+    object
+        The answer.
+
+    Raises
+    ------
+    concurrent.futures.TimeoutError
+        When none came in time.
+    """
+    left = float("inf") if timeout is None else timeout
+    while True:
+        try:
+            return answer.result(min(_POLL, max(left, 0)))
+        except FutureTimeoutError:
+            if answer.done():
+                raise
+            left -= _POLL
+            if left <= 0:
+                raise
+        if tick is not None:
+            tick()
+
+
+class WorkflowHandle:
+    """One workflow execution.
+
+    Parameters
+    ----------
+    client
+        Whose store has it.
+    workflow_id, run_id, workflow_type
+        Which one.
+    """
+
+    def __init__(self, client: _Client, workflow_id: str, run_id: str, workflow_type: str = "") -> None:
+        self._client = client
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.workflow_type = workflow_type
+
+    def _call(self, request: Callable[..., None], *args: Any) -> Any:
+        return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id, *args))
+
+    # The end.
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        """Wait for the execution and return its result. Ctrl-C stops the waiting, not the workflow.
+
+        Parameters
+        ----------
+        timeout
+            Give up waiting after this long.
+
+        Returns
+        -------
+        object
+            What the workflow returned.
+
+        Raises
+        ------
+        WorkflowFailedError
+            When it did not complete; its cause chain says why.
+        TimeoutError
+            When it did not close in time; it runs on.
+        """
+        answer = self._client.engine.submit(self._client.engine.requests.wait_closed, self.workflow_id, self.run_id)
+        seconds = None if timeout is None else parse_duration(timeout)
+        progress = nullcontext() if _watch is None else _watch(self)
+        with progress as tick:
+            try:
+                event = wait_for(answer, seconds, tick)
+            except FutureTimeoutError:
+                if answer.done():
+                    raise
+                msg = f"workflow execution {self.workflow_id!r} did not close within {seconds:g} s; it runs on"
+                raise TimeoutError(msg) from None
+            except KeyboardInterrupt:
+                self._say_detached()
+                raise
+        return self._outcome(event)
+
+    def _say_detached(self) -> None:
+        print(
+            f"nbflow: stopped waiting; workflow {self.workflow_id!r} runs on. "
+            f"nbflow.get({self.workflow_id!r}).result() waits again, .cancel() stops it",
+            file=sys.stderr,
+        )
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        """Wait without blocking the caller's loop, waking often enough for an interrupt to get through."""
+        answer = self._client.engine.submit(self._client.engine.requests.wait_closed, self.workflow_id, self.run_id)
+        future = asyncio.wrap_future(answer)
+        progress = nullcontext() if _watch is None else _watch(self)
+        with progress as tick:
+            while not future.done():
+                try:
+                    await asyncio.wait({future}, timeout=_POLL)
+                except asyncio.CancelledError:
+                    self._say_detached()
+                    raise
+                if tick is not None:
+                    tick()
+        return self._outcome(future.result())
+
+    def _outcome(self, event: HistoryEvent) -> Any:
+        codec = self._client.codec
+        cause: FailureError
+        match event:
+            case WorkflowExecutionCompleted():
+                return codec.decode(event.result)
+            case WorkflowExecutionFailed():
+                status, cause = "Failed", exception_of_failure(event.failure, codec)
+            case WorkflowExecutionCanceled():
+                status, cause = "Canceled", CancelledError("the workflow was cancelled")
+            case WorkflowExecutionTerminated():
+                status, cause = "Terminated", TerminatedError(event.reason or "the workflow was terminated")
+            case WorkflowExecutionTimedOut():
+                status, cause = "TimedOut", TimeoutError("the workflow's time was up")
+            case _:
+                raise WorkflowNotFoundError(self.workflow_id, self.run_id)
+        raise WorkflowFailedError(self.workflow_id, self.run_id, status, f"{type(cause).__name__}: {cause}") from cause
+
+    # Requests.
+
+    def signal(self, name: str, *args: Any) -> None:
+        """Send a signal; returns once it is durable.
+
+        Parameters
+        ----------
+        name
+            Name of the signal.
+        *args
+            Its arguments.
+
+        Raises
+        ------
+        WorkflowClosedError
+            When the execution has closed.
+        """
+        self._call(self._client.engine.requests.signal, name, self._client.codec.encode(list(args)))
+
+    def query(self, name: str, *args: Any) -> Any:
+        """Ask the workflow's query handler; works on closed executions too.
+
+        Parameters
+        ----------
+        name
+            Name of the query.
+        *args
+            Its arguments.
+
+        Returns
+        -------
+        object
+            The handler's answer.
+
+        Raises
+        ------
+        QueryError
+            When there is no such handler, or it failed.
+        """
+        return self._call(self._client.engine.requests.query, name, args)
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask the workflow to cancel: it may clean up. Nothing happens if it has closed."""
+        self._call(self._client.engine.requests.cancel, reason)
+
+    def terminate(self, reason: str = "") -> None:
+        """End the execution at once; its code has no chance to clean up.
+
+        Raises
+        ------
+        WorkflowClosedError
+            When the execution has closed.
+        """
+        self._call(self._client.engine.requests.terminate, reason)
+
+    def fire(self, timer_id: str | None = None) -> None:
+        """Fire a pending timer before its time: the one named, or the next one due.
+
+        Raises
+        ------
+        ClientError
+            When there is none.
+        """
+        self._call(self._client.engine.requests.fire, timer_id)
+
+    # What there is to see.
+
+    @property
+    def status(self) -> str:
+        """Running, Completed, Failed, Canceled, Terminated, TimedOut or Suspended."""
+        return str(self._call(self._client.engine.requests.describe).status)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the execution's row of the ``executions`` view."""
+        self._call(self._client.engine.requests.describe)
+        rows = self._client.rows("SELECT * FROM executions WHERE run_id = ?", [self.run_id])
+        if not rows:
+            raise WorkflowNotFoundError(self.workflow_id, self.run_id)
+        return rows[0]
+
+    def history(self) -> list[HistoryEvent]:
+        """Return the events so far, in order."""
+        return self._call(self._client.engine.requests.history)  # type: ignore[no-any-return]
+
+    def events(self) -> pd.DataFrame:
+        """Return the events so far as a table."""
+        self._call(self._client.engine.requests.describe)
+        return self._client.sql("SELECT * FROM events WHERE run_id = $run_id ORDER BY event_id", {"run_id": self.run_id})
+
+    def __repr__(self) -> str:
+        return f"<WorkflowHandle {self.workflow_id!r} run {self.run_id}>"

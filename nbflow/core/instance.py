@@ -104,7 +104,7 @@ class WorkflowInstance:
         self.run_id = run_id
         self.definition = definition
         self.converter = converter
-        self.loop = DeterministicLoop(self)
+        self.loop = DeterministicLoop(self, run_id)
         self.state = "New"
         self.is_replaying = False
         self.cancel_requested = False

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from typing import Any, NoReturn, Protocol
+from zlib import crc32
 
 from nbflow.exceptions import NondeterminismError
 
@@ -94,15 +95,18 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     ----------
     owner
         The execution; workflow code finds it as ``running_loop.nbflow_runtime``.
+    name
+        Tells it from other loops: hashes of tasks begin at a number made of it, since tasks of
+        many loops meet in one set of asyncio's own.
     """
 
-    def __init__(self, owner: LoopOwner) -> None:
+    def __init__(self, owner: LoopOwner, name: str = "") -> None:
         self.nbflow_runtime = owner
         self.now = 0.0
         """Seconds since the epoch; set by the owner."""
         self._owner = owner
         self._ready: deque[ReadyCallback] = deque()
-        self._order = 0
+        self._order = crc32(name.encode()) << 16
         self._closed = False
         self.tasks: dict[OrderedTask, None] = {}
         """Every task that is not done, in order of creation."""
@@ -165,7 +169,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return OrderedFuture(loop=self)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None, **_: Any) -> Any:
-        task = OrderedTask(coro, loop=self, name=str(name or f"Task-{self._order + 1}"), context=context)
+        task = OrderedTask(coro, loop=self, name=str(name or "workflow task"), context=context)
         self.tasks[task] = None
         task.add_done_callback(self._forget)
         return task

@@ -84,15 +84,16 @@ def new_run_id(now: int) -> str:
         In the usual form.
     """
     milliseconds, rest = divmod(now, 1000)
-    random_bits = int.from_bytes(os.urandom(8)) & (2**62 - 1)
+    random_bits = _chance.getrandbits(62)
     value = milliseconds << 80 | 7 << 76 | (rest << 2) << 64 | 2 << 62 | random_bits
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-_seeds = random.SystemRandom()
+_chance = random.Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _chance.seed(os.urandom(32)))
 
 
 def new_seed() -> int:
     """Draw the seed of one execution's generator: a whole number that JSON readers keep exactly."""
-    return _seeds.getrandbits(53)
+    return _chance.getrandbits(53)

@@ -29,6 +29,8 @@ class RunState:
     workflow_type: str
     status: str
     definition_hash: str = ""
+    closing_event: HistoryEvent | None = None
+    """How it closed, if that was a short while ago."""
 
 
 @dataclass(slots=True, eq=False)

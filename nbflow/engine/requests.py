@@ -6,7 +6,7 @@ Each request runs on the engine's thread and answers through a future, once what
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -42,6 +42,9 @@ from nbflow.store import Reader
 __all__ = ["Requests", "Start"]
 
 Answer = Future[Any]
+
+_CLOSINGS_KEPT = 2000
+"""So many closing events stay in memory for those who ask for a result after the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Requests:
         self._latest: dict[str, RunState] = {}
         self._ordinals: Counter[str] = Counter()
         self._waiting: dict[str, list[Answer]] = {}
+        self._recently_closed: deque[RunState] = deque()
 
     @property
     def anyone_waits(self) -> bool:
@@ -371,6 +375,9 @@ class Requests:
         if run.status in ("Running", "Suspended"):
             self._waiting.setdefault(run.run_id, []).append(answer)
             return
+        if run.closing_event is not None:
+            self._journal.answer(answer, run.closing_event)
+            return
         if not self._journal.is_idle:  # its last events may not be in the store yet
             self._journal.after_commit(self._answer_closed, run, answer)
             return
@@ -390,6 +397,10 @@ class Requests:
 
     def on_closed_event(self, run: RunState, event: HistoryEvent) -> None:
         """Tell those who wait, once the closing event is durable."""
+        run.closing_event = event
+        self._recently_closed.append(run)
+        if len(self._recently_closed) > _CLOSINGS_KEPT:
+            self._recently_closed.popleft().closing_event = None
         waiting = self._waiting.pop(run.run_id, None)
         for answer in waiting or ():
             self._journal.answer(answer, event)

@@ -54,6 +54,12 @@ class Request:
 class _Outputs(NotebookClient):
     """nbclient's bookkeeping of outputs, display ids and widgets; streams are joined as they come."""
 
+    changed: set[int]
+
+    def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
+        self.changed.update(self._display_id_map.get(display_id, ()))
+        super()._update_display_id(display_id, msg)
+
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         last = outs[-1] if outs else None
@@ -86,12 +92,18 @@ class Conversation:
         The notebook that outputs go to.
     on_stream
         Told of all text that cells print.
+    changed
+        Gets the indices of the cells whose content changes.
     """
 
-    def __init__(self, kernel_manager: Any, client: Any, nb: Any, on_stream: OutputListener) -> None:
+    def __init__(
+        self, kernel_manager: Any, client: Any, nb: Any, on_stream: OutputListener, changed: set[int]
+    ) -> None:
         self._client = client
+        self._changed = changed
         self._outputs = _Outputs(nb, km=kernel_manager)
         self._outputs.kc = client
+        self._outputs.changed = changed
         self._on_stream = on_stream
         self._requests: dict[str, Request] = {}
         self._greeted = asyncio.Event()
@@ -106,7 +118,7 @@ class Conversation:
             request = self._send("kernel_info_request", {})
             reply = await request.reply
             try:
-                await asyncio.wait_for(request.idle.wait(), 0.5)
+                await asyncio.wait_for(request.idle.wait(), 0.05)
             except TimeoutError:
                 continue
             return reply
@@ -184,6 +196,7 @@ class Conversation:
             if request is None or request.reply.done():
                 continue
             if request.cell is not None:
+                self._changed.add(request.index)
                 request.cell["metadata"]["execution"]["shell.execute_reply"] = _stamp(message)
             request.reply.set_result(message["content"])
 
@@ -200,6 +213,7 @@ class Conversation:
             if message["msg_type"] == "status" and content["execution_state"] == "idle":
                 request.idle.set()
             return
+        self._changed.add(request.index)
         try:
             self._outputs.process_message(message, request.cell, request.index)
         except CellExecutionComplete:

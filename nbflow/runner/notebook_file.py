@@ -99,13 +99,13 @@ class NotebookFile:
         except OSError as error:
             raise ConfigurationError(f"can't make the output's folder {target.parent}: {error.strerror}") from None
 
-    def save(self, nb: Any, *, final: bool = False) -> None:
+    def save(self, text: str, *, final: bool = False) -> None:
         """Write the notebook, durably and all at once.
 
         Parameters
         ----------
-        nb
-            The notebook.
+        text
+            The notebook's text.
         final
             True for the last save of a run; standard output is written then only.
 
@@ -115,18 +115,10 @@ class NotebookFile:
             If the disk does not take it; the file is what it was.
         """
         if self.path != STDIO:
-            write_atomically(Path(self.path), _text(nb))
+            write_atomically(Path(self.path), text)
         elif final:
-            sys.stdout.write(_text(nb))
+            sys.stdout.write(text)
             sys.stdout.flush()
-
-
-def _text(nb: Any) -> str:
-    from nbformat import v4
-
-    # no validation: the notebook was valid when read, and a kernel's odd output must not cost the others
-    text: str = v4.writes(nb)  # type: ignore[no-untyped-call]
-    return text if text.endswith("\n") else text + "\n"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -141,8 +133,8 @@ def write_atomically(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))  # a cell may print half a surrogate pair
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(_mode_of(target))

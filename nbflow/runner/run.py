@@ -12,6 +12,7 @@ from nbflow.runner import cell_metadata, history, wall_time
 from nbflow.runner.cells import CellRunner
 from nbflow.runner.conversation import Conversation
 from nbflow.runner.kernel import Kernel
+from nbflow.runner.notebook_text import NotebookText
 from nbflow.runner.options import RunOptions
 from nbflow.runner.outcomes import ActivityCounts, CellResult, CellStatus, Ending, RunResult, RunStatus
 from nbflow.runner.plan import Plan, Step, make_plan
@@ -55,6 +56,8 @@ class _Run:
         self._plan = plan
         self._reporter = reporter
         self._switch = StopSwitch()
+        self._text = NotebookText(plan.nb)
+        self._changed: set[int] = set()
         self._results: dict[int, CellResult] = {}
         self._warnings: list[str] = []
         self._step_of_cell = {id(step.cell): step for step in plan.steps}
@@ -82,7 +85,7 @@ class _Run:
                 cell_metadata.mark_pending(step.cell)
         self._mark_notebook(RunStatus.RUNNING)
         try:
-            plan.output.save(plan.nb)
+            plan.output.save(self._text.text())
         except OSError as error:
             raise ConfigurationError(f"can't write {plan.output.path}: {error.strerror or error}") from None
         self._reporter.run_started(plan)
@@ -106,6 +109,7 @@ class _Run:
                 plan.nb,
                 timeout=plan.options.startup_timeout,
                 on_stream=self._on_stream,
+                changed=self._changed,
             )
         )
         stop = asyncio.create_task(self._switch.wait())
@@ -136,6 +140,7 @@ class _Run:
                 return self._switch.ending
             started = wall_time.now()
             cell_metadata.mark_running(step.cell, started)
+            self._changed.add(step.index)
             self._reporter.cell_started(step)
             # one save tells that the cell before has ended and that this one runs; the kernel works meanwhile
             verdict = await runner.run(step, on_sent=self._save)
@@ -195,6 +200,7 @@ class _Run:
 
     def _record(self, step: Step, result: CellResult) -> None:
         self._results[step.number] = result
+        self._changed.add(step.index)
         if result.status is CellStatus.NOT_RUN:
             cell_metadata.mark_ended(step.cell, result, None, None)
         self._reporter.cell_ended(step, result)
@@ -218,7 +224,9 @@ class _Run:
 
     def _save(self, *, final: bool = False) -> bool:
         try:
-            self._plan.output.save(self._plan.nb, final=final)
+            text = self._text.text(self._changed)
+            self._changed.clear()
+            self._plan.output.save(text, final=final)
         except OSError as error:
             path = self._plan.output.path
             self._warn(f"can't save {path}: {error.strerror or error}; the file holds an earlier state")

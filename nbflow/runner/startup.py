@@ -8,14 +8,9 @@ from typing import Any
 
 from nbflow.runner.conversation import Conversation, OutputListener
 from nbflow.runner.kernel import Kernel
+from nbflow.runner.prologue import PROLOGUE
 
 ATTEMPTS = 3
-# a crash in native code prints the Python stack where `Kernel.last_words` finds it; ipykernel has moved stderr away
-_SHOW_CRASHES = """\
-__import__("faulthandler").enable(
-    getattr(__import__("sys").stderr, "_original_stdstream_copy", None) or 2, all_threads=False
-)
-"""
 # ports are chosen before the kernel binds them; in between anyone may take one
 _PORT_TAKEN = ("Address already in use", "EADDRINUSE", "WSAEADDRINUSE")
 
@@ -41,7 +36,7 @@ class KernelStartError(Exception):
 
 
 async def start_kernel(
-    make_kernel: Callable[[], Kernel], nb: Any, *, timeout: float, on_stream: OutputListener
+    make_kernel: Callable[[], Kernel], nb: Any, *, timeout: float, on_stream: OutputListener, changed: set[int]
 ) -> tuple[Kernel, Conversation]:
     """Start a kernel that answers.
 
@@ -55,6 +50,8 @@ async def start_kernel(
         Seconds that each attempt may take.
     on_stream
         Told of all text that cells print.
+    changed
+        Gets the indices of the cells whose content changes.
 
     Raises
     ------
@@ -63,30 +60,38 @@ async def start_kernel(
     ConfigurationError
         If the kernel's command can't be run.
     """
+
+    def converse(kernel: Kernel) -> Conversation:
+        return Conversation(kernel.manager, kernel.client, nb, on_stream, changed)
+
     attempt = 1
     while True:
         kernel = make_kernel()
         try:
-            return kernel, await _start_once(kernel, nb, timeout, on_stream)
+            conversation, language = await _start_once(kernel, timeout, converse)
         except KernelStartError as error:
             port_taken = any(sign in error.last_words for sign in _PORT_TAKEN)
             if attempt == ATTEMPTS or not port_taken:
                 raise
             attempt += 1
+        else:
+            nb["metadata"]["language_info"] = language
+            return kernel, conversation
 
 
-async def _start_once(kernel: Kernel, nb: Any, timeout: float, on_stream: OutputListener) -> Conversation:
+async def _start_once(
+    kernel: Kernel, timeout: float, converse: Callable[[Kernel], Conversation]
+) -> tuple[Conversation, dict[str, Any]]:
     conversation = None
     try:
         await kernel.launch()
-        conversation = Conversation(kernel.manager, kernel.client, nb, on_stream)
+        conversation = converse(kernel)
         greeting = asyncio.create_task(_greet(conversation))
         exit_ = asyncio.create_task(kernel.wait_for_exit())
         try:
             await asyncio.wait({greeting, exit_}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if greeting.done():
-                nb["metadata"]["language_info"] = greeting.result()
-                return conversation
+                return conversation, greeting.result()
             raise _failure(kernel, timeout, died=exit_.done())
         finally:
             for task in (greeting, exit_):
@@ -103,7 +108,7 @@ async def _start_once(kernel: Kernel, nb: Any, timeout: float, on_stream: Output
 async def _greet(conversation: Conversation) -> dict[str, Any]:
     language: dict[str, Any] = (await conversation.greet())["language_info"]
     if language.get("name") == "python":
-        await conversation.tell(_SHOW_CRASHES)
+        await conversation.tell(PROLOGUE)
     return language
 
 

@@ -24,8 +24,8 @@ def test_cells_without_ids_get_the_same_ones_each_time(tmp_path):
 
 def test_ids_that_occur_twice_are_made_different(tmp_path):
     """Tools that copy cells leave duplicates, which the format forbids."""
-    nb = notebook(code("1") | {"id": "a"}, code("2") | {"id": "a"}, code("3") | {"id": "cell-2"}) | {"nbformat_minor": 5}
-    (tmp_path / "nb.ipynb").write_text(json.dumps(nb))
+    nb = notebook(code("1") | {"id": "a"}, code("2") | {"id": "a"}, code("3") | {"id": "cell-2"})
+    (tmp_path / "nb.ipynb").write_text(json.dumps(nb | {"nbformat_minor": 5}))
     assert [cell.id for cell in read_notebook(str(tmp_path / "nb.ipynb")).cells] == ["a", "cell-2-", "cell-2"]
 
 

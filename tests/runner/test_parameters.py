@@ -70,8 +70,9 @@ def test_without_a_parameters_cell_values_are_injected_at_the_top_only_when_aske
 
 def test_a_wrong_type_is_told_with_the_one_expected():
     """All that is wrong is told at once."""
-    with pytest.raises(ConfigurationError, match="'n': expected int, got 'many'.*unknown parameter|unknown.*expected int"):
+    with pytest.raises(ConfigurationError, match="unknown parameter 'zzz'") as caught:
         parameterize(made(DEFAULTS), texts(n="many", zzz="1"))
+    assert "parameter 'n': expected int, got 'many'" in str(caught.value)
 
 
 def test_a_declaration_without_a_default_is_required():
@@ -91,7 +92,7 @@ def test_impossible_names_are_refused(name):
 
 def test_a_parameters_cell_may_hold_other_things():
     """Imports, magics, unpacking and later annotations do not hide what is declared."""
-    source = "%matplotlib inline\nfrom datetime import date\nstart: date = date(2026, 1, 1)\na, b = 1, 2\nif True:\n    c = 3"
+    source = "%matplotlib inline\nimport dt\nstart: dt.date = dt.date(2026, 1, 1)\na, b = 1, 2\nif True:\n    c = 3"
     found = declared_parameters(source)
     assert [(name, it.expected.name) for name, it in found.items()] == [("start", "date"), ("a", ""), ("b", "")]
 

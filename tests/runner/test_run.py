@@ -143,16 +143,19 @@ def test_the_timeout_of_the_run_is_124(folder):
 
 def test_the_file_on_disk_tells_the_truth_while_a_cell_runs(folder):
     """A runner that is killed leaves: the cells before succeeded, this one running, the rest pending."""
-    look = "import json\nsaved = json.load(open('nb.out.ipynb'))\n" + (
-        "print([c['metadata']['nbflow']['status'] for c in saved['cells']], saved['metadata']['nbflow']['status'])"
-    )
-    wait = "import time, json\n" + (
-        "while json.load(open('nb.out.ipynb'))['cells'][1]['metadata']['nbflow']['status'] != 'running':\n"
+    look = (
+        "import json, time\n"
+        "def look():\n"
+        "    saved = json.load(open('nb.out.ipynb'))\n"
+        "    states = [it['metadata']['nbflow']['status'] for it in (*saved['cells'], saved)]\n"
+        "    return states if 'running' in states[:-1] else None\n"
+        "while not (states := look()):\n"
         "    time.sleep(0.01)\n"
+        "print(*states)"
     )
-    result, saved = folder.run("print('one')", wait + look, "3")
+    result, saved = folder.run("print('one')", look, "3")
     assert result.exit_code == 0
-    assert printed(saved, 1) == "['succeeded', 'running', 'pending'] running\n"
+    assert printed(saved, 1) == "succeeded running pending running\n"
 
 
 def test_output_of_a_thread_reaches_the_notebook_after_its_cell_has_ended(folder):

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any
 
 import duckdb
 
-from nbflow.core.event_json import event_from_attributes
 from nbflow.core.events import CLOSING_EVENTS, HistoryEvent
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
 from nbflow.exceptions import HistoryCorruptedError, StoreCorruptedError
+from nbflow.store.event_rows import event_of
 from nbflow.store.rows import Counts, DefinitionRow, HeartbeatRow, PendingAttempt, RunRow
 
 __all__ = ["Reader"]
 
-_CLOSING = ", ".join(f"'{name}'" for name in sorted(cls.__name__ for cls in CLOSING_EVENTS))
-
-_OPEN_RUNS = f"""
-    SELECT run_id FROM event_log.events WHERE event_id = 1
-    EXCEPT
-    SELECT run_id FROM event_log.events WHERE event_type IN ({_CLOSING}, 'WorkflowExecutionContinuedAsNew')
-"""
+# a ContinuedAsNew closes a run as well, also one that another backend recorded
+_CLOSING = str(tuple(sorted({*(cls.__name__ for cls in CLOSING_EVENTS), "WorkflowExecutionContinuedAsNew"})))
+_OUTCOMES = "('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')"
 
 
 class Reader:
@@ -61,52 +56,62 @@ class Reader:
         HistoryCorruptedError
             When event ids have a gap or an event can't be read.
         """
+        if not run_ids:
+            return {}
         rows = self._cursor.execute(
-            f"SELECT run_id, event_id, event_time, event_type, attributes FROM event_log.events "
-            f"WHERE run_id {_among(run_ids)} ORDER BY run_id, event_id",
-            [list(run_ids)],
+            f"SELECT run_id, event_type, event_id, event_time, attributes FROM event_log.events "
+            f"WHERE {_AMONG} ORDER BY run_id, event_id",
+            _among(run_ids),
         ).fetchall()
+        # one call of the parser for all
         trees = json.loads("[" + ",".join([row[4] for row in rows]) + "]")
         histories: dict[str, list[HistoryEvent]] = {}
-        for run_id, pairs in groupby(zip(rows, trees, strict=True), key=lambda pair: pair[0][0]):
-            history = [event_from_attributes(row[3], row[1], row[2], tree) for row, tree in pairs]
-            if history[-1].event_id != len(history):
-                msg = f"the history of run {run_id} has {len(history)} events but its last is event {history[-1].event_id}"
+        history: list[HistoryEvent] = []
+        current = None
+        for (run_id, event_type, event_id, event_time, _), tree in zip(rows, trees, strict=True):
+            if run_id != current:
+                current, history = run_id, []
+                histories[run_id] = history
+            history.append(event_of(event_type, event_id, event_time, tree))
+            if event_id != len(history):
+                msg = (
+                    f"the history of run {run_id} has event {event_id} where event {len(history)} belongs; "
+                    f"restore the store's file from a backup"
+                )
                 raise HistoryCorruptedError(msg)
-            histories[run_id] = history
         return histories
 
     def run(self, run_id: str) -> RunRow | None:
         """Tell one run in short, or None if there is none."""
-        found = self._runs("run_id = $1", [run_id])
-        return found[0] if found else None
+        return self._runs([run_id]).get(run_id)
 
     def latest_runs(self, workflow_ids: Sequence[str]) -> dict[str, RunRow]:
         """Tell the newest run of each workflow id that has one."""
-        newest = (
-            "run_id IN (SELECT arg_max(run_id, (event_time, run_id)) FROM event_log.events "
-            f"WHERE event_id = 1 AND workflow_id {_among(workflow_ids)} GROUP BY workflow_id)"
-        )
-        return {row.workflow_id: row for row in self._runs(newest, [list(workflow_ids)])}
+        if not workflow_ids:
+            return {}
+        newest = self._cursor.execute(
+            "SELECT arg_max(run_id, (event_time, run_id)) FROM event_log.events "
+            "WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1)) GROUP BY workflow_id",
+            [list(workflow_ids)],
+        ).fetchall()
+        return {row.workflow_id: row for row in self._runs([run_id for (run_id,) in newest]).values()}
 
-    def _runs(self, which: str, parameters: list[Any]) -> list[RunRow]:
-        return self._all(
-            RunRow,
-            f"SELECT run_id, workflow_id, workflow_type, status, epoch_us(start_time), epoch_us(close_time), "
-            f"history_length, coalesce(definition_hash, '') FROM nbflow.executions WHERE {which}",
-            parameters,
-        )
+    def _runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        if not run_ids:
+            return {}
+        rows = self._cursor.execute(_RUNS, _among(run_ids)).fetchall()
+        return {row[0]: RunRow(*row) for row in rows}
 
     def open_runs_with_pending_activities(self) -> list[str]:
         """Name the open runs that wait for an activity, in order of their ids."""
-        rows = self._cursor.execute(
-            "SELECT DISTINCT run_id FROM nbflow.activities WHERE status IN ('Started', 'Scheduled') ORDER BY run_id"
-        ).fetchall()
+        rows = self._cursor.execute(f"SELECT DISTINCT run_id FROM ({_OPEN_ACTIVITIES}) ORDER BY run_id").fetchall()
         return [run_id for (run_id,) in rows]
 
     def pending_attempts(self, run_ids: Sequence[str]) -> dict[tuple[str, int], PendingAttempt]:
         """Tell of each open activity of these runs what is known of its attempts, by (run_id, scheduled_event_id)."""
-        rows = self._cursor.execute(_PENDING_ATTEMPTS, [list(run_ids)]).fetchall()
+        if not run_ids:
+            return {}
+        rows = self._cursor.execute(_PENDING_ATTEMPTS, _among(run_ids)).fetchall()
         return {(row[0], row[1]): _pending_attempt(row) for row in rows}
 
     def due(self, until: int) -> list[tuple[str, int]]:
@@ -169,10 +174,35 @@ class Reader:
         return None if row is None else make(*row)
 
 
-def _among(values: Sequence[str]) -> str:
-    """Compare with one value where there is only one: DuckDB then skips row groups by their bounds."""
-    return "= ($1)[1]" if len(values) == 1 else "IN (SELECT unnest($1))"
+_AMONG = "run_id BETWEEN $2 AND $3 AND run_id IN (SELECT unnest($1))"
 
+
+def _among(run_ids: Sequence[str]) -> list[Any]:
+    """Return the parameters of ``_AMONG``. With the bounds, DuckDB skips what was written at other times."""
+    return [list(run_ids), min(run_ids), max(run_ids)]
+
+
+_RUNS = f"""
+WITH runs AS (
+    SELECT run_id, any_value(workflow_id) AS workflow_id, max(event_id) AS history_length,
+        any_value(name) FILTER (event_id = 1) AS workflow_type,
+        any_value(event_time) FILTER (event_id = 1) AS start_time,
+        any_value(attributes ->> 'definition_hash') FILTER (event_id = 1) AS definition_hash,
+        any_value(event_type) FILTER (event_type IN {_CLOSING}) AS closing_type,
+        any_value(event_time) FILTER (event_type IN {_CLOSING}) AS close_time
+    FROM event_log.events WHERE {_AMONG}
+    GROUP BY run_id
+),
+suspended AS (
+    SELECT run_id FROM event_log.notes WHERE kind IN ('Suspended', 'Resumed')
+    GROUP BY run_id HAVING arg_max(kind, rowid) = 'Suspended'
+)
+SELECT run_id, workflow_id, coalesce(workflow_type, ''),
+    CASE WHEN closing_type IS NOT NULL THEN closing_type[18:]
+        WHEN run_id IN (FROM suspended) THEN 'Suspended' ELSE 'Running' END,
+    coalesce(start_time, 0), close_time, history_length, coalesce(definition_hash, '')
+FROM runs
+"""
 
 _DEFINITIONS = "SELECT hash, kind, name, source, manifest, time FROM event_log.definitions"
 
@@ -194,20 +224,18 @@ _DEADLINES = f"""
     WHERE NOT EXISTS (
         FROM event_log.events AS closing
         WHERE closing.run_id = deadlines.run_id
-        AND closing.event_type IN ({_CLOSING}, 'WorkflowExecutionContinuedAsNew')
+        AND closing.event_type IN {_CLOSING}
     )
 """
 
-_PENDING_ATTEMPTS = """
-WITH chosen AS (SELECT unnest($1) AS run_id),
-open AS (
+_PENDING_ATTEMPTS = f"""
+WITH open AS (
     SELECT run_id, event_id, name, deferred
     FROM event_log.events AS scheduled
-    WHERE event_type = 'ActivityTaskScheduled' AND run_id IN (FROM chosen) AND NOT EXISTS (
+    WHERE event_type = 'ActivityTaskScheduled' AND {_AMONG} AND NOT EXISTS (
         FROM event_log.events AS outcome
         WHERE outcome.run_id = scheduled.run_id AND outcome.initiated_event_id = scheduled.event_id
-        AND outcome.event_type IN
-            ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')
+        AND outcome.event_type IN {_OUTCOMES}
     )
 ),
 tried AS (
@@ -215,21 +243,21 @@ tried AS (
         arg_max_null(failure, attempt) AS failure,
         arg_max_null(next_attempt_time, attempt) AS next_attempt_time,
         arg_max(heartbeat_details, attempt) AS details
-    FROM event_log.attempts WHERE run_id IN (FROM chosen)
+    FROM event_log.attempts WHERE {_AMONG}
     GROUP BY run_id, scheduled_event_id
 ),
 dispatched AS (
     SELECT run_id, scheduled_event_id, max(attempt) AS attempt
     FROM (
         SELECT run_id, unnest(range(first_scheduled_event_id, last_scheduled_event_id + 1)) AS scheduled_event_id, attempt
-        FROM event_log.dispatches WHERE run_id IN (FROM chosen)
+        FROM event_log.dispatches WHERE {_AMONG}
     )
     GROUP BY run_id, scheduled_event_id
 ),
 beats AS (
     SELECT run_id, scheduled_event_id,
-        arg_max({'attempt': attempt, 'time': time, 'details': details}, (attempt, time, rowid)) AS last
-    FROM event_log.heartbeats WHERE run_id IN (FROM chosen)
+        arg_max({{'attempt': attempt, 'time': time, 'details': details}}, (attempt, time, rowid)) AS last
+    FROM event_log.heartbeats WHERE {_AMONG}
     GROUP BY run_id, scheduled_event_id
 )
 SELECT open.run_id, open.event_id, open.name, coalesce(tried.attempt, 0), tried.failure, tried.next_attempt_time,
@@ -241,13 +269,26 @@ LEFT JOIN beats ON beats.run_id = open.run_id AND beats.scheduled_event_id = ope
 ORDER BY open.run_id, open.event_id
 """
 
-_COUNTS = """
+_OPEN_ACTIVITIES = f"""
+    SELECT run_id
+    FROM event_log.events AS scheduled
+    WHERE event_type = 'ActivityTaskScheduled' AND NOT EXISTS (
+        FROM event_log.events AS outcome
+        WHERE outcome.run_id = scheduled.run_id AND outcome.initiated_event_id = scheduled.event_id
+        AND outcome.event_type IN {_OUTCOMES}
+    ) AND NOT EXISTS (
+        FROM event_log.events AS closing
+        WHERE closing.run_id = scheduled.run_id AND closing.event_type IN {_CLOSING}
+    )
+"""
+
+_COUNTS = f"""
 SELECT
-    (SELECT count(*) FROM nbflow.executions),
-    (SELECT count(*) FROM nbflow.executions WHERE status IN ('Running', 'Suspended')),
+    (SELECT count(*) FROM event_log.events WHERE event_id = 1),
+    (SELECT count(*) FILTER (event_id = 1) - count(*) FILTER (event_type IN {_CLOSING}) FROM event_log.events),
     (SELECT count(*) FROM nbflow.executions WHERE status = 'Suspended'),
     (SELECT count(*) FROM nbflow.timers WHERE status = 'Pending'),
-    (SELECT count(*) FROM nbflow.activities WHERE status IN ('Started', 'Scheduled')),
+    (SELECT count(*) FROM ({_OPEN_ACTIVITIES})),
     (SELECT count(*) FROM event_log.events)
 """
 

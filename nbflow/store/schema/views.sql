@@ -34,30 +34,19 @@ SELECT
     attributes::JSON AS attributes
 FROM event_log.events;
 
--- One row a run: its first event says what it is, its last whether and how it closed.
+-- One row a run: its first event says what it is; its closing event, after which there is none, how it ended.
 CREATE OR REPLACE VIEW nbflow.executions AS
-WITH runs AS (
-    SELECT
-        run_id,
-        workflow_id,
-        max(event_id) AS history_length,
-        any_value(name) FILTER (event_type = 'WorkflowExecutionStarted') AS workflow_type,
-        any_value(event_time) FILTER (event_type = 'WorkflowExecutionStarted') AS start_time,
-        any_value(attributes) FILTER (event_type = 'WorkflowExecutionStarted') AS started,
-        any_value(event_type) FILTER (event_type IN (
-            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
-            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
-        )) AS closing_type,
-        any_value(event_time) FILTER (event_type IN (
-            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
-            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
-        )) AS close_time,
-        any_value(attributes) FILTER (event_type IN (
-            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
-            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
-        )) AS closed
+WITH closings AS (
+    SELECT run_id, event_id, event_type, event_time, attributes
     FROM event_log.events
-    GROUP BY run_id, workflow_id
+    WHERE event_type IN (
+        'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+        'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+    )
+),
+-- grouped by what they are joined on, so that DuckDB can leave out the join when nobody asks for the length
+lengths AS (
+    SELECT run_id, max(event_id) AS history_length FROM event_log.events GROUP BY run_id
 ),
 suspended AS (
     SELECT run_id
@@ -65,40 +54,57 @@ suspended AS (
     WHERE kind IN ('Suspended', 'Resumed')
     GROUP BY run_id
     HAVING arg_max(kind, rowid) = 'Suspended'
+),
+runs AS (
+    SELECT
+        started.*,
+        -- one reading of the JSON for all of them
+        started.attributes ->> ['parent_workflow_id', 'parent_run_id', 'definition_hash', 'run_key'] AS texts,
+        started.attributes -> ['input', 'memo', 'search_attributes'] AS trees,
+        closings.event_type AS closing_type,
+        closings.event_time AS close_time,
+        closings.attributes AS closed,
+        lengths.history_length,
+        suspended.run_id AS suspended_run_id
+    FROM event_log.events AS started
+    LEFT JOIN closings ON closings.run_id = started.run_id
+    LEFT JOIN lengths ON lengths.run_id = started.run_id
+    LEFT JOIN suspended ON suspended.run_id = started.run_id
+    WHERE started.event_id = 1
 )
 SELECT
     workflow_id,
     run_id,
-    workflow_type,
+    name AS workflow_type,
     CASE
         WHEN closing_type IS NOT NULL THEN closing_type[18:]
-        WHEN run_id IN (FROM suspended) THEN 'Suspended'
+        WHEN suspended_run_id IS NOT NULL THEN 'Suspended'
         ELSE 'Running'
     END AS status,
-    make_timestamptz(start_time) AS start_time,
+    make_timestamptz(event_time) AS start_time,
     make_timestamptz(close_time) AS close_time,
-    (close_time - start_time) / 1e6 AS duration,
-    started ->> 'parent_workflow_id' AS parent_workflow_id,
-    started ->> 'parent_run_id' AS parent_run_id,
+    (close_time - event_time) / 1e6 AS duration,
+    texts[1] AS parent_workflow_id,
+    texts[2] AS parent_run_id,
     history_length,
-    started -> 'input' AS input,
-    closed -> 'result' AS result,
+    trees[1] AS input,
+    CASE WHEN closing_type = 'WorkflowExecutionCompleted' THEN closed -> 'result' END AS result,
     CASE closing_type
+        WHEN 'WorkflowExecutionFailed' THEN closed ->> '$.failure.type'
         WHEN 'WorkflowExecutionTimedOut' THEN 'TimeoutError'
         WHEN 'WorkflowExecutionTerminated' THEN 'TerminatedError'
         WHEN 'WorkflowExecutionCanceled' THEN 'CancelledError'
-        ELSE closed ->> '$.failure.type'
     END AS failure_type,
     CASE closing_type
+        WHEN 'WorkflowExecutionFailed' THEN closed ->> '$.failure.message'
         WHEN 'WorkflowExecutionTimedOut' THEN 'workflow execution timed out'
         WHEN 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
         WHEN 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
-        ELSE closed ->> '$.failure.message'
     END AS failure_message,
-    started -> 'memo' AS memo,
-    started -> 'search_attributes' AS search_attributes,
-    started ->> 'definition_hash' AS definition_hash,
-    started ->> 'run_key' AS run_key,
+    trees[2] AS memo,
+    trees[3] AS search_attributes,
+    texts[3] AS definition_hash,
+    texts[4] AS run_key,
     'embedded' AS backend
 FROM runs;
 

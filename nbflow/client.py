@@ -56,7 +56,9 @@ class Client:
         Limits of the engine.
     """
 
-    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], clock: Clock | None = None, options: EngineOptions | None = None
+    ) -> None:
         options = options or EngineOptions(run_key=os.environ.get("NBFLOW_RUN_ID") or None)
         self.store = EventStore.open(path, holder=_holder())
         self.codec = Codec(BlobReader(self.store))

@@ -160,10 +160,9 @@ class WorkflowHandle:
         return self._outcome(event)
 
     def _say_detached(self) -> None:
-        print(
+        sys.stderr.write(
             f"nbflow: stopped waiting; workflow {self.workflow_id!r} runs on. "
-            f"nbflow.get({self.workflow_id!r}).result() waits again, .cancel() stops it",
-            file=sys.stderr,
+            f"nbflow.get({self.workflow_id!r}).result() waits again, .cancel() stops it\n"
         )
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -290,7 +289,9 @@ class WorkflowHandle:
     def events(self) -> pd.DataFrame:
         """Return the events so far as a table."""
         self._call(self._client.engine.requests.describe)
-        return self._client.sql("SELECT * FROM events WHERE run_id = $run_id ORDER BY event_id", {"run_id": self.run_id})
+        return self._client.sql(
+            "SELECT * FROM events WHERE run_id = $run_id ORDER BY event_id", {"run_id": self.run_id}
+        )
 
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id!r} run {self.run_id}>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,47 +50,50 @@ class ActivityInfo:
 
 
 class ActivityContext:
-    """One running attempt, as its code sees it.
+    """One running attempt, as its code sees it. Engines derive from it."""
 
-    Parameters
-    ----------
-    info
-        Makes the attempt's description when first asked.
-    heartbeat
-        Takes heartbeat details; raises ActivityCancelled when cancellation was requested.
-    log
-        Takes level, logger name and message.
-    """
+    __slots__ = ("_info", "_partial_lines", "just_logged")
 
-    __slots__ = ("_info", "_make_info", "heartbeat", "just_logged", "log", "partial_lines")
-
-    def __init__(
-        self,
-        info: Callable[[], ActivityInfo],
-        heartbeat: Callable[[Any], None],
-        log: Callable[[int, str, str], None],
-    ) -> None:
-        self._make_info = info
+    def __init__(self) -> None:
         self._info: ActivityInfo | None = None
-        self.heartbeat = heartbeat
-        self.log = log
-        self.partial_lines: dict[str, str] = {}
-        """What was printed since the last line break, by stream."""
+        self._partial_lines: dict[str, str] | None = None
         self.just_logged = ""
-
-    def finish(self) -> None:
-        """Log what was printed without a line break."""
-        for stream, text in self.partial_lines.items():
-            if text:
-                self.log(20, stream, text)
-        self.partial_lines.clear()
 
     @property
     def info(self) -> ActivityInfo:
         """The attempt's description."""
         if self._info is None:
-            self._info = self._make_info()
+            self._info = self.describe()
         return self._info
+
+    def describe(self) -> ActivityInfo:
+        """Make the attempt's description."""
+        raise NotImplementedError
+
+    def heartbeat(self, details: Any) -> None:
+        """Take heartbeat details; raise ActivityCancelled when cancellation was requested."""
+        raise NotImplementedError
+
+    def log(self, level: int, logger: str, message: str) -> None:
+        """Take a log line."""
+        raise NotImplementedError
+
+    def write(self, level: int, stream: str, text: str) -> None:
+        """Log whole lines of what is printed; keep the rest until its line is complete."""
+        if self._partial_lines is None:
+            self._partial_lines = {}
+        lines = (self._partial_lines.get(stream, "") + text).split("\n")
+        self._partial_lines[stream] = lines.pop()
+        for line in lines:
+            self.log(level, stream, line)
+
+    def finish(self) -> None:
+        """Log what was printed without a line break."""
+        if self._partial_lines:
+            for stream, text in self._partial_lines.items():
+                if text:
+                    self.log(20, stream, text)
+            self._partial_lines = None
 
 
 running_activity: ContextVar[ActivityContext | None] = ContextVar("nbflow_running_activity", default=None)

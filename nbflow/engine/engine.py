@@ -21,7 +21,7 @@ from typing import Any
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent
 from nbflow.core.payloads import Converter
-from nbflow.engine.activities import Activities
+from nbflow.engine.activities import Activities, Runner
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock, RealClock
 from nbflow.engine.deadlines import Deadlines
@@ -32,7 +32,7 @@ from nbflow.engine.output import OutputCapture
 from nbflow.engine.processes import ProcessRunner
 from nbflow.engine.requests import Requests, Start
 from nbflow.engine.residency import Definitions, Residency
-from nbflow.engine.runners import LoopRunner, Runner, ThreadRunner
+from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.watchdog import Watchdog
 from nbflow.exceptions import EngineClosedError, NbflowError
 from nbflow.store import EventStore, LogRow
@@ -115,7 +115,7 @@ class Engine:
         self.journal = Journal(self.store, self.post, self._on_commit_failed)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
-        definitions = Definitions(reader, self.journal, clock)
+        self._definitions = definitions = Definitions(reader, self.journal, clock)
         runners: dict[str, Runner] = {
             "thread": ThreadRunner(options.threads),
             "loop": LoopRunner(self._loop, options.loop_tasks),
@@ -123,7 +123,14 @@ class Engine:
         }
         self._runners = runners
         self.activities = Activities(
-            clock, self.journal, self.deadlines, self.interpreter, self._converter, self.post, definitions.activity, runners
+            clock,
+            self.journal,
+            self.deadlines,
+            self.interpreter,
+            self._converter,
+            self.post,
+            definitions.activity,
+            runners,
         )
         self.interpreter.activities = self.activities
         self.residency = Residency(
@@ -205,6 +212,9 @@ class Engine:
         self._inbox.append((callback, args))
         if not self._is_woken:
             self._is_woken = True
+            if threading.get_ident() == self._thread.ident:
+                self._loop.call_soon(self._turn)
+                return
             try:
                 self._loop.call_soon_threadsafe(self._turn)
             except RuntimeError:  # closed in the meantime: whoever waits has been told
@@ -259,6 +269,7 @@ class Engine:
 
     def _turn(self) -> None:
         self._is_woken = False
+        self._definitions.begin_turn()
         self._take_inbox(_ITEMS_PER_TURN)
         if self._broken is not None:
             return
@@ -269,7 +280,7 @@ class Engine:
                 self._guarded(callback, args)
         if self.residency.has_wanted:
             self.residency.load_wanted()
-        self.journal.flush()
+        self.journal.flush(inline=not self._inbox and self.activities.under_way == 0)
         self.residency.evict_surplus()
         if (self._inbox or self.residency.has_wanted) and not self._is_woken:
             self._is_woken = True
@@ -353,7 +364,7 @@ class Engine:
         )
         row = LogRow(run.run_id, run.workflow_id, None, None, self.clock.now(), "WARNING", "nbflow.engine", message)
         self.post(lambda: self.journal.batch.logs.append(row))
-        print(f"nbflow: {message}", file=sys.__stderr__)
+        sys.stderr.write(f"nbflow: {message}\n")
 
     def _on_commit_failed(self, error: BaseException) -> None:
         """Stop: what is in memory is ahead of the log, and only the log counts."""

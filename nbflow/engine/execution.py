@@ -13,8 +13,6 @@ from nbflow.core.payloads import Payload
 from nbflow.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from nbflow.engine.deadlines import Deadline
 
 __all__ = ["ActivityTask", "Execution", "Outcome", "RunState"]
@@ -48,6 +46,8 @@ class Execution:
     """Its activities without an outcome, by scheduled_event_id."""
     deadlines: dict[Any, Deadline] = field(default_factory=dict)
     """Its timers by started_event_id, and its own deadlines by name."""
+    cancel_requests: dict[int, int] = field(default_factory=dict)
+    """ActivityTaskCancelRequested events of open activities, by scheduled_event_id; known after a replay."""
     is_delayed: bool = False
     """True until its start delay has passed."""
     replayed_events: int = 0
@@ -92,12 +92,10 @@ class ActivityTask:
     last_heartbeat: int = 0
     persisted_heartbeat: int = 0
     cancel_requested_event_id: int | None = None
-    lost_attempts: int = 0
     deadlines: list[Deadline] = field(default_factory=list)
     attempt_deadlines: list[Deadline] = field(default_factory=list)
     running: Any = None
     """The runner's handle of the attempt under way."""
-    completion: Future[Any] | None = None
 
     @property
     def key(self) -> tuple[str, int]:

@@ -31,6 +31,7 @@ from nbflow.engine.clock import Clock
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import Execution
 from nbflow.engine.journal import Journal
+from nbflow.engine.levels import level_name
 from nbflow.store import LogRow
 
 __all__ = ["STATUS_OF_CLOSING_EVENT", "Interpreter"]
@@ -191,7 +192,11 @@ class Interpreter:
             execution,
             lambda event_id, now: [
                 TimerFired(
-                    event_id=event_id, event_time=now, timer_id=timer_id, started_event_id=started_event_id, identity=identity
+                    event_id=event_id,
+                    event_time=now,
+                    timer_id=timer_id,
+                    started_event_id=started_event_id,
+                    identity=identity,
                 )
             ],
         )
@@ -242,17 +247,16 @@ class Interpreter:
         for level, message in lines:
             self._journal.batch.logs.append(
                 LogRow(
-                    execution.run_id, execution.workflow_id, None, None, now, level_name(level), "nbflow.workflow", message
+                    execution.run_id,
+                    execution.workflow_id,
+                    None,
+                    None,
+                    now,
+                    level_name(level),
+                    "nbflow.workflow",
+                    message,
                 )
             )
-
-
-def level_name(level: int) -> str:
-    """Name a logging level."""
-    for floor, name in ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO")):
-        if level >= floor:
-            return name
-    return "DEBUG"
 
 
 _AFTER_COMMAND: dict[type[HistoryEvent], Callable[[Interpreter, Execution, Any], None]] = {

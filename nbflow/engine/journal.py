@@ -18,6 +18,9 @@ from nbflow.store import Batch
 
 __all__ = ["Action", "Journal"]
 
+_LARGEST_INLINE = 32
+"""Events; a larger batch is worth the two hops to the commit thread and back."""
+
 Action = tuple[Callable[..., None], tuple[Any, ...]]
 
 
@@ -72,8 +75,14 @@ class Journal:
         """Resolve a caller's future once all taken down so far is durable; fail it if that fails."""
         self._answers.append((answer, value))
 
-    def flush(self) -> None:
-        """Have what gathered committed, unless a commit is under way: its end flushes again."""
+    def flush(self, *, inline: bool = False) -> None:
+        """Have what gathered committed, unless a commit is under way: its end flushes again.
+
+        Parameters
+        ----------
+        inline
+            True to commit on the calling thread: quicker when the engine has nothing else to do.
+        """
         if self.in_flight or self.failed or self.is_idle:
             return
         batch, actions = self.batch, self._actions
@@ -84,10 +93,21 @@ class Journal:
         if not batch:
             self._committed(actions)
             return
+        if inline and len(batch.events) <= _LARGEST_INLINE:
+            self._commit_inline(batch, actions)
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._commit_forever, name="nbflow-commit", daemon=True)
             self._thread.start()
         self._queue.put((batch, actions))
+
+    def _commit_inline(self, batch: Batch, actions: list[Action]) -> None:
+        try:
+            self._store.commit(batch)
+        except BaseException as error:  # noqa: BLE001  handed to the engine, which stops
+            self._failed(error)
+        else:
+            self._committed(actions)
 
     def _commit_forever(self) -> None:
         while (work := self._queue.get()) is not None:

@@ -28,10 +28,7 @@ class _Router:
         if context.just_logged and context.just_logged in text:
             context.just_logged = ""  # the same line again, through logging's handler of last resort
             return len(text)
-        lines = (context.partial_lines.get(self._name, "") + text).split("\n")
-        context.partial_lines[self._name] = lines.pop()
-        for line in lines:
-            context.log(self._level, self._name, line)
+        context.write(self._level, self._name, text)
         return len(text)
 
     def writelines(self, lines: Any) -> None:

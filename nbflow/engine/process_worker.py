@@ -20,6 +20,26 @@ from nbflow.store.codec import Codec
 __all__ = ["main"]
 
 
+class _Context(ActivityContext):
+    """An attempt in a worker process: what it says goes through the pipe."""
+
+    __slots__ = ("_given", "_worker")
+
+    def __init__(self, worker: _Worker, info: ActivityInfo) -> None:
+        super().__init__()
+        self._worker = worker
+        self._given = info
+
+    def describe(self) -> ActivityInfo:
+        return self._given
+
+    def heartbeat(self, details: Any) -> None:
+        self._worker.heartbeat(details)
+
+    def log(self, level: int, logger: str, message: str) -> None:
+        self._worker.log(level, logger, message)
+
+
 class _Worker:
     """Serves attempts that come through a pipe, one at a time."""
 
@@ -69,7 +89,7 @@ class _Worker:
 
     @contextmanager
     def _context(self, info: ActivityInfo) -> Iterator[None]:
-        context = ActivityContext(lambda: info, self._heartbeat, self._log)
+        context = _Context(self, info)
         token = running_activity.set(context)
         try:
             yield
@@ -77,14 +97,14 @@ class _Worker:
             running_activity.reset(token)
             context.finish()
 
-    def _heartbeat(self, details: Any) -> None:
+    def heartbeat(self, details: Any) -> None:
         payload = None if details is None else self._codec.encode(details)
         self._pipe.send(("heartbeat", payload and payload.text, _plain(payload) if payload else []))
         if self._pipe.recv():
             msg = "cancellation was requested"
             raise ActivityCancelled(msg)
 
-    def _log(self, level: int, logger: str, message: str) -> None:
+    def log(self, level: int, logger: str, message: str) -> None:
         self._pipe.send(("log", level, logger, message))
 
 

@@ -17,7 +17,8 @@ from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.failures import APPLICATION, Failure
 from nbflow.core.payloads import Blob, Payload
 from nbflow.engine.execution import Outcome
-from nbflow.engine.runners import Attempt, ThreadRunner
+from nbflow.engine.attempt import Attempt
+from nbflow.engine.runners import ThreadRunner
 from nbflow.exceptions import ActivityCancelled
 
 __all__ = ["ProcessRunner"]
@@ -81,14 +82,15 @@ class ProcessRunner(ThreadRunner):
 
     def _converse(self, worker: _Worker, attempt: Attempt) -> Outcome:
         """Hand over the attempt and answer the worker until it tells the outcome."""
-        pipe, context = worker.pipe, attempt.context
-        pipe.send((_portable(attempt.definition), attempt.args.text, attempt.kwargs.text if attempt.kwargs else None, context.info))
+        pipe, scheduled = worker.pipe, attempt.task.scheduled
+        keywords = scheduled.keyword_input.text if scheduled.keyword_input else None
+        pipe.send((_portable(attempt.definition), scheduled.input.text, keywords, attempt.info))
         while True:
             match pipe.recv():
                 case ("heartbeat", text, blobs):
                     pipe.send(self._heartbeat(attempt, text, blobs))
                 case ("log", level, logger, message):
-                    context.log(level, logger, message)
+                    attempt.log(level, logger, message)
                 case ("blob", sha256):
                     pipe.send(self._load_blob(sha256))
                 case ("definition", kind, name):
@@ -103,9 +105,9 @@ class ProcessRunner(ThreadRunner):
 
     def _heartbeat(self, attempt: Attempt, text: str | None, blobs: list[tuple[str, str, bytes]]) -> bool:
         """Pass a heartbeat on; True if the worker shall cancel."""
-        details = None if text is None else attempt.converter.decode(Payload(text, _blobs(blobs)))
+        details = None if text is None else attempt.owner.converter.decode(Payload(text, _blobs(blobs)))
         try:
-            attempt.context.heartbeat(details)
+            attempt.heartbeat(details)
         except ActivityCancelled:
             return True
         return attempt.cancel_requested
@@ -136,5 +138,3 @@ def _portable(definition: Definition) -> tuple[str, str, str, str, str]:
 
 def _blobs(blobs: list[tuple[str, str, bytes]]) -> tuple[Blob, ...]:
     return tuple(Blob(*blob) for blob in blobs)
-
-

@@ -423,5 +423,3 @@ class Requests:
 
 def _seconds(value: Duration | None) -> float | None:
     return None if value is None else parse_duration(value)
-
-

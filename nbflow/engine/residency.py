@@ -14,6 +14,7 @@ from typing import Protocol
 from nbflow.core.definitions import REGISTRY, Definition, DefinitionKind
 from nbflow.core.events import (
     CLOSING_EVENTS,
+    ActivityTaskCancelRequested,
     ActivityTaskScheduled,
     HistoryEvent,
     TimerStarted,
@@ -54,14 +55,24 @@ class Definitions:
         self._clock = clock
         self._stored: set[tuple[str, str]] = set()
         self._restored: dict[tuple[str, str], Definition] = {}
+        self._this_turn: dict[str, Definition] = {}
 
     def activity(self, name: str) -> Definition | None:
         """Return an activity's current definition, or the stored one; None if there is neither."""
-        definition = REGISTRY.current("activity", name)
-        if definition is not None:
-            self.store(definition)
-            return definition
-        return self._latest("activity", name)
+        definition = self._this_turn.get(name)
+        if definition is None:
+            definition = REGISTRY.current("activity", name)
+            if definition is not None:
+                self.store(definition)
+            else:
+                definition = self._latest("activity", name)
+            if definition is not None:
+                self._this_turn[name] = definition
+        return definition
+
+    def begin_turn(self) -> None:
+        """Look anew for current definitions: they may have changed since the last turn."""
+        self._this_turn.clear()
 
     def workflow(self, hash_: str, name: str) -> Definition:
         """Return the workflow definition that an execution is pinned to.
@@ -107,7 +118,12 @@ class Definitions:
         if self._reader.definition(definition.hash) is None:
             self._journal.batch.definitions.append(
                 DefinitionRow(
-                    definition.hash, definition.kind, definition.name, definition.source, definition.manifest, self._clock.now()
+                    definition.hash,
+                    definition.kind,
+                    definition.name,
+                    definition.source,
+                    definition.manifest,
+                    self._clock.now(),
                 )
             )
 
@@ -247,6 +263,9 @@ class Residency:
             self._interpreter.begin(execution)
             return execution
         replay(instance, history)
+        for event in history:
+            if type(event) is ActivityTaskCancelRequested:
+                execution.cancel_requests[event.scheduled_event_id] = event.event_id
         self._take_up_deadlines(execution, history)
         if instance.outstanding:
             self._interpreter.take_down_commands(execution)

@@ -11,72 +11,15 @@ import contextvars
 import ctypes
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
-from nbflow.core.activity_context import ActivityContext, running_activity
-from nbflow.core.definitions import Definition
+from nbflow.core.activity_context import running_activity
 from nbflow.core.failures import APPLICATION, Failure, failure_of_exception
-from nbflow.core.payloads import Converter, Payload
+from nbflow.core.payloads import Converter
+from nbflow.engine.attempt import Attempt
 from nbflow.engine.execution import Outcome
 from nbflow.exceptions import ActivityCancelled, PayloadError
 
-__all__ = ["Attempt", "LoopRunner", "Runner", "ThreadRunner", "outcome_of_exception"]
-
-
-class Attempt:
-    """One try of an activity, handed to a runner."""
-
-    __slots__ = (
-        "args", "cancel_requested", "context", "converter", "definition", "handle", "is_abandoned", "kwargs", "lock", "report",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        definition: Definition,
-        args: Payload,
-        kwargs: Payload | None,
-        converter: Converter,
-        context: ActivityContext,
-        report: Callable[[Attempt, Outcome], None],
-    ) -> None:
-        self.definition = definition
-        self.args = args
-        self.kwargs = kwargs
-        self.converter = converter
-        self.context = context
-        self.report = report
-        self.cancel_requested = False
-        self.is_abandoned = False
-        self.handle: Any = None
-        self.lock = threading.Lock()
-
-    def decode(self) -> tuple[list[Any], Mapping[str, Any]]:
-        """Decode the arguments."""
-        kwargs = self.converter.decode(self.kwargs) if self.kwargs is not None else {}
-        return self.converter.decode(self.args), kwargs
-
-
-class Runner(Protocol):
-    """Runs attempts."""
-
-    capacity: int
-
-    def start(self, attempt: Attempt) -> None:
-        """Begin; the attempt's ``report`` hears the outcome."""
-        ...
-
-    def cancel(self, attempt: Attempt) -> None:
-        """Ask the attempt's code to stop."""
-        ...
-
-    def abandon(self, attempt: Attempt) -> None:
-        """Stop waiting for it; free its place."""
-        ...
-
-    def close(self) -> None:
-        """Stop; running attempts are left to the next start."""
-        ...
+__all__ = ["LoopRunner", "ThreadRunner", "outcome_of_exception"]
 
 
 def outcome_of_exception(error: BaseException, converter: Converter, *, cancel_requested: bool) -> Outcome:
@@ -144,7 +87,7 @@ class ThreadRunner:
                 outcome = self._execute(attempt)
             except ActivityCancelled:  # it hit between the end of user code and our taking note of that
                 outcome = Outcome()
-            attempt.report(attempt, outcome)
+            attempt.report(outcome)
             with self._lock:
                 if attempt.is_abandoned:  # another thread has taken this one's place
                     return
@@ -177,7 +120,7 @@ class ThreadRunner:
 
 
 def _run_in_thread(attempt: Attempt) -> Outcome:
-    token = running_activity.set(attempt.context)
+    token = running_activity.set(attempt)
     thread = threading.get_ident()
     try:
         args, kwargs = attempt.decode()
@@ -188,12 +131,12 @@ def _run_in_thread(attempt: Attempt) -> Outcome:
             result = attempt.definition.function(*args, **kwargs)
         finally:
             _forget_thread(attempt, thread)
-        return Outcome(result=attempt.converter.encode(result))
+        return Outcome(result=attempt.owner.converter.encode(result))
     except BaseException as error:  # noqa: BLE001  every way out of user code is an outcome
-        return outcome_of_exception(error, attempt.converter, cancel_requested=attempt.cancel_requested)
+        return outcome_of_exception(error, attempt.owner.converter, cancel_requested=attempt.cancel_requested)
     finally:
         running_activity.reset(token)
-        attempt.context.finish()
+        attempt.finish()
 
 
 def _forget_thread(attempt: Attempt, thread: int) -> None:
@@ -222,17 +165,17 @@ class LoopRunner:
     def start(self, attempt: Attempt) -> None:
         """Begin a task, in a context of its own."""
         context = contextvars.copy_context()
-        context.run(running_activity.set, attempt.context)
+        context.run(running_activity.set, attempt)
         attempt.handle = self._loop.create_task(self._run(attempt), context=context)
 
     async def _run(self, attempt: Attempt) -> None:
         try:
             args, kwargs = attempt.decode()
-            outcome = Outcome(result=attempt.converter.encode(await attempt.definition.function(*args, **kwargs)))
+            outcome = Outcome(result=attempt.owner.converter.encode(await attempt.definition.function(*args, **kwargs)))
         except BaseException as error:  # noqa: BLE001  every way out of user code is an outcome
-            outcome = outcome_of_exception(error, attempt.converter, cancel_requested=attempt.cancel_requested)
-        attempt.context.finish()
-        attempt.report(attempt, outcome)
+            outcome = outcome_of_exception(error, attempt.owner.converter, cancel_requested=attempt.cancel_requested)
+        attempt.finish()
+        attempt.report(outcome)
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel the task."""

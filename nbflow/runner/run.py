@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from nbflow.exceptions import ConfigurationError
-from nbflow.runner import cell_metadata, history, wall_time
+from nbflow.runner import cell_metadata, history, store_gate, wall_time
 from nbflow.runner.cells import CellRunner
 from nbflow.runner.conversation import Conversation
 from nbflow.runner.kernel import Kernel
@@ -96,6 +96,7 @@ class _Run:
             return started
         kernel, conversation = started
         try:
+            await self._wait_for_store()
             return await self._run_cells(kernel, conversation)
         finally:
             await self._end_kernel(kernel, conversation)
@@ -126,6 +127,16 @@ class _Run:
         except KernelStartError as error:
             reason = f"{error.reason}\n{error.last_words}".rstrip()
             return Ending(RunStatus.KERNEL_DIED, error.exit_code, reason)
+
+    async def _wait_for_store(self) -> None:
+        waiting = asyncio.create_task(store_gate.wait_until_free(self._plan.store))
+        stop = asyncio.create_task(self._switch.wait())
+        await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done() and not waiting.result():
+            self._warn(f"another process holds the store {self._plan.store}")
+        for task in (waiting, stop):
+            task.cancel()
+        await asyncio.gather(waiting, stop, return_exceptions=True)
 
     async def _run_cells(self, kernel: Kernel, conversation: Conversation) -> Ending:
         options = self._plan.options

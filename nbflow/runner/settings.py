@@ -19,7 +19,7 @@ STORE_VARIABLE = "NBFLOW_STORE"
 def find_store(given: str | None, notebook: str | None) -> str:
     """Return the absolute path of the event log.
 
-    It is the one given, else NBFLOW_STORE, else ``[tool.nbflow] store`` of the nearest pyproject.toml at or above the
+    It is the one given, else NBFLOW_STORE, else ``[tool.nbflow] store`` of the next pyproject.toml upwards from the
     notebook's folder, else ``<notebook>.nbflow.duckdb`` beside the notebook, else ``nbflow.duckdb`` here.
 
     Parameters
@@ -51,10 +51,7 @@ def _configured_store(folder: Path) -> Path | None:
         file = place / "pyproject.toml"
         if not file.is_file():
             continue
-        table = _tool_table(file)
-        if table is None:
-            continue
-        store = table.get("store")
+        store = (_tool_table(file) or {}).get("store")
         if store is None:
             return None
         if not isinstance(store, str) or not store:

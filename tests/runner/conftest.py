@@ -62,6 +62,14 @@ class Recorder(SilentReporter):
         self.told.append(("warned", text))
 
 
+class Process(subprocess.Popen):
+    """A process that does not outlive its `with` block."""
+
+    def __exit__(self, *error):
+        self.kill()
+        super().__exit__(*error)
+
+
 class Folder:
     """A folder to run notebooks in."""
 
@@ -82,7 +90,7 @@ class Folder:
     def spawn(self, *arguments):
         """Start the command line in a process of its own."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-        return subprocess.Popen(
+        return Process(
             [sys.executable, "-m", "nbflow", *arguments],
             cwd=self.path,
             env=environment,

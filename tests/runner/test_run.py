@@ -15,7 +15,14 @@ from nbflow.runner import RunOptions, run_notebook
 
 from .conftest import Recorder, code, printed, statuses
 
-KILL = "import os, signal\nprint('last words', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+# it kills itself when the runner has its words, as a file says
+KILL = """\
+import os, pathlib, signal, time
+print("last words", flush=True)
+while not pathlib.Path("heard").exists():
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def cell_of(path, index):
@@ -90,7 +97,9 @@ def test_the_reply_of_the_kernel_decides(folder, source, exit_code, status):
 
 def test_a_killed_kernel_is_told_with_signal_and_cause(folder):
     """What it had printed is kept, the cell says kernel_died, the next one not_run."""
-    result, saved = folder.run("x = 1", KILL, "print('later')")
+    recorder = Recorder()
+    recorder.cell_printed = lambda *_: (folder.path / "heard").touch()
+    result, saved = folder.run("x = 1", KILL, "print('later')", reporter=recorder)
     assert (str(result.status), result.exit_code) == ("kernel_died", 137)
     assert "SIGKILL" in result.reason
     assert "memory peaked at" in result.reason

@@ -22,11 +22,12 @@ def test_the_store_lies_beside_the_notebook(here):
 
 
 def test_the_project_file_names_the_store_relative_to_itself(here):
-    """The nearest pyproject.toml that speaks of nbflow decides, whatever the current folder is."""
-    (here / "sub").mkdir()
-    (here / "sub" / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    """The next pyproject.toml upwards from the notebook decides, whatever the current folder is."""
     (here / "pyproject.toml").write_text("[tool.nbflow]\nstore = 'data/all.duckdb'\n")
     assert find_store(None, "sub/report.ipynb") == str(here / "data" / "all.duckdb")
+    (here / "sub").mkdir()
+    (here / "sub" / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert find_store(None, "sub/report.ipynb") == str(here / "sub" / "report.nbflow.duckdb")
 
 
 def test_the_environment_wins_over_the_project_and_the_option_over_both(here, monkeypatch):

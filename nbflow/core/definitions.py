@@ -91,8 +91,9 @@ class Registry:
         return None if found is None else self.remember(found())
 
     def remember(self, definition: Definition) -> Definition:
-        """Keep a version, so that executions pinned to it find it by its hash."""
-        return self._by_hash.setdefault(f"{definition.kind}:{definition.hash}", definition)
+        """Keep a version, so that executions pinned to it find it by its hash; of equal ones the latest."""
+        self._by_hash[f"{definition.kind}:{definition.hash}"] = definition
+        return definition
 
     def by_hash(self, kind: DefinitionKind, hash_: str) -> Definition | None:
         """Return a version of this process, or None."""

@@ -625,6 +625,7 @@ class WorkflowInstance:
     def evict(self) -> None:
         """Take the coroutines down: nothing is recorded, nothing is printed, cleanup code may not wait."""
         self._evicting = True
+        self.is_replaying = True  # cleanup code that runs now prints and logs nothing
         with self.loop.running():
             for task in reversed(list(self.loop.tasks)):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own switch

@@ -36,6 +36,8 @@ from nbflow.store import DefinitionRow, Reader
 __all__ = ["Definitions", "Residency"]
 
 _BATCH = 250
+_SOON = 1_000_000
+"""Microseconds: an execution that is due so soon does not leave memory before."""
 
 
 class Definitions:
@@ -285,14 +287,16 @@ class Residency:
         surplus = len(self.executions) - self._capacity
         if surplus <= 0:
             return
+        soon = self._clock.now() + _SOON
         for execution in list(itertools.islice(self.executions.values(), surplus)):
-            if execution.tasks or execution.is_delayed or execution.last_batch > self._journal.committed:
+            earliest = min((deadline.due for deadline in execution.deadlines.values()), default=None)
+            moves = execution.tasks or execution.is_delayed or execution.last_batch > self._journal.committed
+            if moves or (earliest is not None and earliest <= soon):
                 self.touch(execution)
             else:
-                self._evict(execution)
+                self._evict(execution, earliest)
 
-    def _evict(self, execution: Execution) -> None:
-        earliest = min((deadline.due for deadline in execution.deadlines.values()), default=None)
+    def _evict(self, execution: Execution, earliest: int | None) -> None:
         for deadline in execution.deadlines.values():
             deadline.cancel()
         execution.deadlines.clear()

@@ -11,8 +11,9 @@ from nbflow import activity, workflow
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 TOTALS = """
-    SELECT activity_type, count(*) AS activities, sum(TRY_CAST(result AS INT)) AS lines
-    FROM activities GROUP BY ALL ORDER BY ALL
+    SELECT count(*) AS packages, sum(result::BIGINT)::BIGINT AS lines,
+           max(close_time) - min(scheduled_time) AS took
+    FROM activities WHERE activity_type = 'count_lines'
 """
 
 

@@ -9,7 +9,7 @@ from nbflow.exceptions import ActivityError
 PRICES = {"OSE": 101.5, "BRI": 44.25}
 
 ATTEMPTS = """
-    SELECT input->>'$[0]' AS symbol, t.attempt, outcome, t.failure_type
+    SELECT input->>'$[0]' AS symbol, t.attempt, outcome, coalesce(t.failure_type, '') AS error
     FROM attempts t JOIN activities USING (run_id, scheduled_event_id)
     ORDER BY scheduled_event_id, t.attempt
 """

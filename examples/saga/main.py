@@ -9,8 +9,8 @@ from nbflow.exceptions import ActivityError
 BOOKED: dict[str, str] = {}  # what the outside world has on its books: key -> booking
 
 WHAT_HAPPENED = """
-    SELECT activity_type, attempt AS attempts, status, message
-    FROM activities LEFT JOIN logs USING (run_id, scheduled_event_id)
+    SELECT activity_type, a.attempt AS attempts, status, coalesce(message, '') AS message
+    FROM activities a LEFT JOIN logs USING (run_id, scheduled_event_id)
     ORDER BY scheduled_event_id
 """
 

@@ -49,8 +49,8 @@ def test_fan_out_counts_every_line_once(run):
     library = Path(os.__file__).parent
     names = [path for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     files = [file for path in names for file in (path.rglob("*.py") if path.is_dir() else [path])]
-    total = run("fan_out").splitlines()[-2].split()
-    assert total == ["count_lines", str(len(names)), str(sum(file.read_bytes().count(b"\n") for file in files))]
+    total = run("fan_out").splitlines()[-1].split()
+    assert total[:2] == [str(len(names)), str(sum(file.read_bytes().count(b"\n") for file in files))]
 
 
 def test_an_approval_waits_across_processes_and_pays_once(run, tmp_path):
@@ -77,11 +77,11 @@ def test_a_subscription_charges_every_30_days_until_the_card_fails(run):
 def test_a_saga_undoes_in_reverse_order(run):
     """When the car can't be had, the hotel and then the flight are cancelled, and nothing stays booked."""
     first, left, _header, *rows = run("saga").splitlines()
-    assert (first, left) == ("no trip: no car left", "still booked: []")
+    assert (first, left) == ("no trip: RuntimeError: no car left", "still booked: []")
     assert [row.split() for row in rows] == [
         ["book", "1", "Completed", "booked", "flight", "for", "Ines"],
         ["book", "1", "Completed", "booked", "hotel", "for", "Ines"],
-        ["book", "3", "Failed", "None"],
+        ["book", "3", "Failed"],
         ["cancel", "1", "Completed", "cancelled", "hotel", "for", "Ines"],
         ["cancel", "1", "Completed", "cancelled", "flight", "for", "Ines"],
     ]

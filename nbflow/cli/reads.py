@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nbflow.cli.tables import Table, write_csv, write_json, write_text
+from nbflow.cli.tables import Table, on_one_line, write_csv, write_json, write_text
 from nbflow.exceptions import ClientError, ConfigurationError, WorkflowNotFoundError
 
 STATUSES = ("Running", "Completed", "Failed", "Canceled", "Terminated", "ContinuedAsNew", "TimedOut", "Suspended")
@@ -55,7 +55,7 @@ def add_commands(verbs: Any) -> None:
     show.set_defaults(command=run_show)
     show.add_argument("id", metavar="ID", help="its workflow id (the newest run) or run id")
     show.add_argument("--events", action="store_true", help="its whole history, event by event")
-    _add_store(show)
+    add_store(show)
     show.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -65,12 +65,13 @@ Ask the event log. Relations: events, executions, activities, attempts, timers, 
   nbflow sql "select workflow_id, status from executions where status = 'Failed'" --json"""
 
 
-def _add_store(parser: Any) -> None:
+def add_store(parser: Any) -> None:
+    """Add the option that names the store."""
     parser.add_argument("--store", metavar="FILE", help="the event log (default: as for 'nbflow run', or the one here)")
 
 
 def _add_formats(parser: Any) -> None:
-    _add_store(parser)
+    add_store(parser)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print a JSON array")
     formats.add_argument("--csv", action="store_true", help="print CSV")
@@ -112,7 +113,7 @@ def run_show(args: argparse.Namespace) -> int:
     width = max(len(name) for name in execution)
     for name, value in execution.items():
         if value is not None:
-            sys.stdout.write(f"{name:<{width}}  {value}\n")
+            sys.stdout.write(f"{name:<{width}}  {on_one_line(value)}\n")
     for name, table in parts.items():
         if table.rows:
             sys.stdout.write(f"\n{name}\n")
@@ -145,9 +146,16 @@ def find_log(given: str | None) -> str:
 @contextmanager
 def open_log(given: str | None) -> Iterator[Any]:
     """Open the store for reading only and hand out a cursor."""
+    import duckdb
+
     from nbflow.store import EventStore
 
-    with EventStore.open(find_log(given), read_only=True) as log:
+    path = find_log(given)
+    try:
+        log = EventStore.open(path, read_only=True)
+    except duckdb.Error as error:
+        raise ClientError(f"the store {path} can't be opened: {error}") from None
+    with log:
         yield log.cursor()
 
 

@@ -98,6 +98,11 @@ def write_text(table: Table, stream: TextIO) -> None:
         stream.write("  ".join(padded).rstrip() + "\n")
 
 
+def on_one_line(value: Any) -> str:
+    """Return a value as text without line breaks and control characters, whatever a name or a message holds."""
+    return "".join(char if char.isprintable() else " " for char in str(value))
+
+
 def _text(value: Any) -> str:
     match value:
         case None:
@@ -108,6 +113,5 @@ def _text(value: Any) -> str:
             text = value.isoformat(sep=" ", timespec="milliseconds")
         case _:
             text = str(value)
-    # one value is one cell of one line, whatever a name or a message holds
-    text = "".join(char if char.isprintable() else " " for char in text)
+    text = on_one_line(text)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

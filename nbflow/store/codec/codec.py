@@ -10,8 +10,7 @@ decoding gives a new value.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from json import encoder as json_encoder
 from typing import Any
@@ -21,6 +20,7 @@ from nbflow.exceptions import PayloadError
 from nbflow.store.codec.classes import ClassResolver
 from nbflow.store.codec.keys import Keyring, user_keyring
 from nbflow.store.codec.kinds import TAG
+from nbflow.store.codec.native import LARGEST, SMALLEST
 from nbflow.store.codec.packing import Packer
 from nbflow.store.codec.unpacking import Unpacker
 
@@ -29,11 +29,13 @@ __all__ = ["BLOB_THRESHOLD", "Codec"]
 BLOB_THRESHOLD = 256 * 1024
 """Bytes: a value whose encoding is larger is stored once, by its content hash."""
 
-_ATOMS = frozenset({str, int, bool, float, type(None)})
+_SURE_ATOMS = frozenset({str, bool, float, type(None)})
+_ATOMS = _SURE_ATOMS | {int}
 _STRINGS = frozenset({str})
+_INTEGERS = {int}
+#: From so many items on, looking at the set of their types is faster than looking at each.
+_MANY = 16
 _TAG_TEXT = f'"{TAG}"'
-# DuckDB reads integers of up to 64 bits; twenty digits may be more
-_LONG_INTEGER = re.compile("[0-9]{20}")
 
 
 def _make_dumps() -> Callable[[Any], str]:
@@ -188,25 +190,44 @@ class Codec:
 def _plain_text(value: Any) -> str | None:
     """Write a value as plain JSON, or return None when that would not give it back."""
     try:
-        if not _is_plain(value):
+        if not _are_plain((value,)):
             return None
         text = _dumps(value)
         if not text.isascii():
             text.encode()
     except (ValueError, RecursionError):
-        # nan, infinity, a huge int, a lone surrogate, a cycle: the packer tags it or says what is wrong
+        # nan, infinity, a lone surrogate, a cycle: the packer tags it or says what is wrong
         return None
-    return None if _LONG_INTEGER.search(text) else text
+    return text
 
 
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if kind in _ATOMS:
-        return True
-    if kind is list:
-        return _ATOMS.issuperset(map(type, value)) or all(map(_is_plain, value))
-    if kind is dict:
-        if TAG in value or not _STRINGS.issuperset(map(type, value)):
+def _are_plain(parts: Iterable[Any]) -> bool:
+    """Tell whether JSON gives all parts back as they are, and none is a text that had better be a blob."""
+    for part in parts:
+        kind = type(part)
+        if kind is str:
+            if len(part) > BLOB_THRESHOLD:
+                return False
+        elif kind is int:
+            if not SMALLEST <= part <= LARGEST:
+                return False
+        elif kind is dict:
+            if TAG in part or not _STRINGS.issuperset(map(type, part)):
+                return False
+            if not _are_plain(part.values()):
+                return False
+        elif kind is list:
+            if not (_are_plain(part) if len(part) <= _MANY else _many_are_plain(part)):
+                return False
+        elif kind not in _SURE_ATOMS:
             return False
-        return _ATOMS.issuperset(map(type, value.values())) or all(map(_is_plain, value.values()))
-    return False
+    return True
+
+
+def _many_are_plain(parts: list[Any]) -> bool:
+    kinds = set(map(type, parts))
+    if kinds <= _SURE_ATOMS:
+        return True
+    if kinds == _INTEGERS:
+        return bool(SMALLEST <= min(parts) and max(parts) <= LARGEST)
+    return _are_plain(parts)

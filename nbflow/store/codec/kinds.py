@@ -24,6 +24,8 @@ class Packing(Protocol):
 
     classes: ClassResolver
     keys: Callable[[], Keyring]
+    #: bytes above which something is stored beside the JSON
+    threshold: int
 
     def pack(self, value: Any, path: str) -> Any:
         """Return the tree of a part; ``path`` names it in errors."""

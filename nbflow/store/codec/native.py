@@ -8,10 +8,10 @@ from typing import Any
 
 from nbflow.store.codec.kinds import TAG, Packing, Reader, Tree, Unpacking, Writer, tagged
 
-__all__ = ["READERS", "WRITERS", "is_utf8"]
+__all__ = ["LARGEST", "READERS", "SMALLEST", "WRITERS", "is_utf8"]
 
 # what DuckDB's JSON takes for an integer
-_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+SMALLEST, LARGEST = -(2**63), 2**64 - 1
 
 
 def is_utf8(texts: Iterable[str]) -> bool:
@@ -29,16 +29,21 @@ def _write_atom(_packing: Packing, value: Any, _path: str) -> Any:
     return value
 
 
-def _write_str(_packing: Packing, value: str, _path: str) -> Any:
-    return value if is_utf8((value,)) else tagged("str", escaped=value.encode("unicode_escape").decode("ascii"))
+def _write_str(packing: Packing, value: str, _path: str) -> Any:
+    if not is_utf8((value,)):
+        # "surrogatepass" writes what UTF-8 has no place for
+        return tagged("str", **packing.binary("text", value.encode("utf-8", "surrogatepass")))
+    if len(value) > packing.threshold:
+        return tagged("str", **packing.binary("text", value.encode()))
+    return value
 
 
-def _read_str(_unpacking: Unpacking, tree: Tree) -> str:
-    return str(tree["escaped"]).encode("ascii").decode("unicode_escape")
+def _read_str(unpacking: Unpacking, tree: Tree) -> str:
+    return unpacking.binary(tree).decode("utf-8", "surrogatepass")
 
 
 def _write_int(_packing: Packing, value: int, _path: str) -> Any:
-    return value if _SMALLEST <= value <= _LARGEST else tagged("int", hex=hex(value))
+    return value if SMALLEST <= value <= LARGEST else tagged("int", hex=hex(value))
 
 
 def _read_int(_unpacking: Unpacking, tree: Tree) -> int:

@@ -50,7 +50,7 @@ class Packer:
         self.keys = keys
         self.classes = classes
         self._blobs = blobs
-        self._threshold = threshold
+        self.threshold = threshold
 
     def pack(self, value: Any, path: str) -> Any:
         """Return the tree of a value; ``path`` names it in errors."""
@@ -63,7 +63,7 @@ class Packer:
 
     def binary(self, encoding: str, data: bytes) -> Tree:
         """Return the part of a tag that holds bytes, or refers to them."""
-        if len(data) <= self._threshold:
+        if len(data) <= self.threshold:
             return {"base64": b64encode(data).decode("ascii")}
         digest = sha256(data).hexdigest()
         self._blobs[digest] = Blob(digest, encoding, data)

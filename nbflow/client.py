@@ -40,7 +40,7 @@ __all__ = [
     "use_client",
 ]
 
-_STARTS_PER_COMMIT = 1000
+_STARTS_PER_COMMIT = 250
 
 
 class Client:

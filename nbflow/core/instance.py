@@ -633,12 +633,17 @@ class WorkflowInstance:
                     task.get_coro().close()  # type: ignore[union-attr]
                 except BaseException:  # noqa: BLE001, S112  whatever cleanup code raises, the execution has left
                     continue
-        self.loop.tasks.clear()
-        self.loop.close()
+                task.cancel()  # its coroutine is closed: this only parts it from what it waited for
+            self.loop.drain()
+        for timer in self.timers.values():
+            timer.forget_callback()
         self._conditions.clear()
         self.activities.clear()
         self.timers.clear()
         self._outstanding.clear()
+        self._main = None
+        self.messages.close()
+        self.loop.close()
 
 
 def _utc(microseconds: int) -> datetime:

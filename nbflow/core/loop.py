@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, NoReturn, Protocol
 from zlib import crc32
 
-from nbflow.exceptions import NondeterminismError
+from nbflow.exceptions import NondeterminismError, WorkflowEvicted
 
 __all__ = ["DeterministicLoop", "LoopOwner", "OrderedFuture", "OrderedTask", "ReadyCallback"]
 
@@ -199,8 +199,11 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return self._closed
 
     def close(self) -> None:
+        """Forget everything, the owner too, so that no reference cycle keeps it in memory."""
         self._closed = True
         self._ready.clear()
+        self.tasks.clear()
+        self._owner = self.nbflow_runtime = _Nobody()
 
     def _timer_handle_cancelled(self, handle: Any) -> None:
         pass
@@ -213,6 +216,16 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> NoReturn:
         _refuse("a callback from another thread (call_soon_threadsafe)")
+
+
+class _Nobody:
+    """The owner of a closed loop: what still comes out of it is of no interest."""
+
+    def start_timer(self, seconds: float, callback: Callable[[], object]) -> TimerHandleLike:  # noqa: ARG002
+        raise WorkflowEvicted
+
+    def on_loop_exception(self, context: dict[str, Any]) -> None:
+        pass
 
 
 class _PastTimer:

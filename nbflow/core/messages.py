@@ -41,6 +41,10 @@ class Messages:
         self._mailboxes: dict[str, deque[Any]] = {}
         self._waiters: dict[str, deque[OrderedFuture]] = {}
 
+    def close(self) -> None:
+        """Forget everything, the owner too, so that no reference cycle keeps it in memory."""
+        self.__dict__.clear()
+
     @property
     def awaited(self) -> list[str]:
         """Names of the signals somebody waits for, in order."""

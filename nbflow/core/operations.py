@@ -111,7 +111,7 @@ class DurableTimer:
 
     def __init__(self, owner: _Canceller, command: StartTimer, when: float, callback: Callable[[], object]) -> None:
         self._owner = owner
-        self._callback = callback
+        self._callback: Callable[[], object] | None = callback
         self._when = when
         self._cancelled = False
         self.command = command
@@ -122,6 +122,7 @@ class DurableTimer:
         """Forget it; nothing happens if it fired or was cancelled already."""
         if not self._cancelled and self.state not in ("Fired", "Canceled"):
             self._cancelled = True
+            self.forget_callback()
             self._owner.cancel_timer(self)
 
     def cancelled(self) -> bool:
@@ -134,8 +135,14 @@ class DurableTimer:
 
     def fire(self) -> None:
         """Call back."""
-        if not self._cancelled:
-            self._callback()
+        callback = self._callback
+        self.forget_callback()
+        if callback is not None and not self._cancelled:
+            callback()
+
+    def forget_callback(self) -> None:
+        """Let go of what waits, which holds this timer in turn."""
+        self._callback = None
 
 
 class SleepFuture(OrderedFuture):

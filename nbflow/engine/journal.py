@@ -21,6 +21,9 @@ __all__ = ["Action", "Journal"]
 _LARGEST_INLINE = 32
 """Events; a larger batch is worth the two hops to the commit thread and back."""
 
+_FULL = 3000
+"""Events in a batch: more would make commits long and keep executions in memory that could leave it."""
+
 Action = tuple[Callable[..., None], tuple[Any, ...]]
 
 
@@ -57,6 +60,11 @@ class Journal:
         """Number of the last durable batch."""
         self.in_flight = False
         self.failed = False
+
+    @property
+    def is_full(self) -> bool:
+        """True if so much waits for the commit under way that the engine should wait too."""
+        return self.in_flight and len(self.batch.events) >= _FULL
 
     @property
     def is_idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import time
@@ -69,6 +70,16 @@ def check(results: Sequence[object]) -> None:
     wrong = [(at, result) for at, result in enumerate(results) if result != at]
     if wrong:
         raise AssertionError(f"{len(wrong)} workflows gave a wrong result, first {wrong[0]}")
+
+
+@functools.cache
+def _random_text(size: int) -> str:
+    return os.urandom(size // 2).hex()
+
+
+def unlike(size: int, number: int) -> str:
+    """Return a large text unlike that of any other number, at no more cost than a copy."""
+    return f"{number:08d}" + _random_text(size)[8:]
 
 
 def rss_mb() -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 import time
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
-from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, until, until_async
+from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, unlike, until, until_async
 
 STAMPS: list[float] = []
 ENTERED: list[str] = []
@@ -28,9 +27,9 @@ async def noop_async() -> int:
 
 
 @DBOS.step()
-def blob(size: int) -> str:
+def blob(size: int, at: int) -> str:
     STAMPS.append(time.perf_counter())
-    return secrets.token_hex(size // 2)
+    return unlike(size, at)
 
 
 @DBOS.workflow()
@@ -45,8 +44,8 @@ async def fan(count: int) -> int:
 
 @DBOS.workflow()
 def large_chain(count: int, size: int) -> None:
-    for _ in range(count):
-        blob(size)
+    for at in range(count):
+        blob(size, at)
 
 
 @DBOS.workflow()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import dura
 from dura.workers import run_worker
 
-from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, until
+from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, unlike, until
 
 POLL = 0.005
 STAMPS: list[float] = []
@@ -23,6 +22,11 @@ def noop(value: int = 0) -> int:
     return value
 
 
+def blob(size: int, at: int) -> str:
+    noop()
+    return unlike(size, at)
+
+
 def steps(engine: dura.DurableEngine, task: Any) -> int:
     for at in range(task.params["steps"]):
         engine.checkpoint(task_id=task.task_id, step_name=f"step-{at}", fn=functools.partial(noop, at))
@@ -30,9 +34,10 @@ def steps(engine: dura.DurableEngine, task: Any) -> int:
 
 
 def large_steps(engine: dura.DurableEngine, task: Any) -> None:
-    value = os.urandom(task.params["bytes"] // 2).hex()
     for at in range(task.params["steps"]):
-        engine.checkpoint(task_id=task.task_id, step_name=f"step-{at}", fn=lambda: (noop(), value)[1])
+        engine.checkpoint(
+            task_id=task.task_id, step_name=f"step-{at}", fn=functools.partial(blob, task.params["bytes"], at)
+        )
 
 
 def sleeper(engine: dura.DurableEngine, task: Any) -> None:

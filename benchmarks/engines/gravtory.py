@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import Any
 
 import gravtory
 
-from benchmarks.measure import Run, gaps, large, rate
+from benchmarks.measure import Run, gaps, large, rate, unlike
 
 STAMPS: list[float] = []
 
 
 def chain(grav: gravtory.Gravtory, count: int, size: int = 0) -> Any:
     """Make a workflow class of `count` steps, one after another."""
-    value = os.urandom(size // 2).hex()
 
     def one(number: int) -> Any:
         @gravtory.step(number, depends_on=number - 1 or None, name=f"step_{number}")
         async def body(self: Any) -> Any:  # noqa: ARG001
             STAMPS.append(time.perf_counter())
-            return value if size else number
+            return unlike(size, number) if size else number
 
         return body
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import nbflow
 from benchmarks.engines.nbflow_log import w9
 from benchmarks.engines.nbflow_runs import Plays, stamp
+from benchmarks.measure import unlike
 
 __all__ = ["w9"]
 
@@ -20,9 +20,9 @@ async def noop(value: int) -> int:
 
 
 @nbflow.activity
-async def blob(size: int) -> bytes:
+async def blob(size: int, at: int) -> str:
     stamp()
-    return os.urandom(size)
+    return unlike(size, at)
 
 
 @nbflow.workflow
@@ -52,8 +52,8 @@ async def blocked(steps: int) -> Any:
 
 @nbflow.workflow
 async def large_chain(steps: int, size: int) -> int:
-    for _ in range(steps):
-        await blob(size)
+    for at in range(steps):
+        await blob(size, at)
     return steps
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import nbflow
 from benchmarks.engines.nbflow_runs import Plays, stamp
+from benchmarks.measure import unlike
 
 
 @nbflow.activity
@@ -16,9 +16,9 @@ def noop(value: int) -> int:
 
 
 @nbflow.activity
-def blob(size: int) -> bytes:
+def blob(size: int, at: int) -> str:
     stamp()
-    return os.urandom(size)
+    return unlike(size, at)
 
 
 @nbflow.workflow
@@ -48,8 +48,8 @@ def blocked(steps: int) -> Any:
 
 @nbflow.workflow
 def large_chain(steps: int, size: int) -> int:
-    for _ in range(steps):
-        blob(size)
+    for at in range(steps):
+        blob(size, at)
     return steps
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, until_async
+from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, unlike, until_async
 
 QUEUE = "benchmark"
 STAMPS: list[float] = []
@@ -32,9 +31,9 @@ async def noop() -> int:
 
 
 @activity.defn
-async def blob(size: int) -> str:
+async def blob(size: int, at: int) -> str:
     STAMPS.append(time.perf_counter())
-    return secrets.token_hex(size // 2)
+    return unlike(size, at)
 
 
 def step() -> Awaitable[int]:
@@ -59,8 +58,8 @@ class Fan:
 class LargeChain:
     @workflow.run
     async def run(self, count: int, size: int) -> None:
-        for _ in range(count):
-            await workflow.execute_activity(blob, size, start_to_close_timeout=TIMEOUT)
+        for at in range(count):
+            await workflow.execute_activity(blob, args=[size, at], start_to_close_timeout=TIMEOUT)
 
 
 @workflow.defn

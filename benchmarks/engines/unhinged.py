@@ -6,7 +6,7 @@ W2 and W3 use its asyncio half (gather inside a task, a hundred tasks at once); 
 from __future__ import annotations
 
 import asyncio
-import os
+import functools
 import threading
 import time
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import unhinged
 from unhinged.aio import AsyncUnhinged
 
-from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, until
+from benchmarks.measure import Run, check, gaps, large, milliseconds, rate, rss_mb, unlike, until
 
 POLL = 0.005
 STAMPS: list[float] = []
@@ -23,6 +23,11 @@ STAMPS: list[float] = []
 def noop() -> int:
     STAMPS.append(time.perf_counter())
     return 1
+
+
+def blob(size: int, at: int) -> str:
+    noop()
+    return unlike(size, at)
 
 
 def application(run: Run) -> unhinged.Unhinged:
@@ -36,9 +41,8 @@ def application(run: Run) -> unhinged.Unhinged:
 
     @app.register_task("large_steps")
     def large_steps(params: Any, ctx: Any) -> None:
-        value = os.urandom(params["bytes"] // 2).hex()
         for at in range(params["steps"]):
-            ctx.step(f"step-{at}", lambda: (noop(), value)[1])
+            ctx.step(f"step-{at}", functools.partial(blob, params["bytes"], at))
 
     @app.register_task("sleeper")
     def sleeper(_params: Any, ctx: Any) -> None:

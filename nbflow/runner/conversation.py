@@ -96,9 +96,7 @@ class Conversation:
         Gets the indices of the cells whose content changes.
     """
 
-    def __init__(
-        self, kernel_manager: Any, client: Any, nb: Any, on_stream: OutputListener, changed: set[int]
-    ) -> None:
+    def __init__(self, kernel_manager: Any, client: Any, nb: Any, on_stream: OutputListener, changed: set[int]) -> None:
         self._client = client
         self._changed = changed
         self._outputs = _Outputs(nb, km=kernel_manager)

@@ -35,7 +35,7 @@ FROM_TEXT = [
     ("bool", "0", False),
     ("str", "007", "007"),
     ("str", "None", "None"),
-    ("str", "it's \"so\"\n", "it's \"so\"\n"),
+    ("str", 'it\'s "so"\n', 'it\'s "so"\n'),
     ("'int'", "5", 5),
     ("Optional[int]", "null", None),
     ("int | None", "5", 5),

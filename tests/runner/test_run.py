@@ -157,7 +157,7 @@ def test_the_file_on_disk_tells_the_truth_while_a_cell_runs(folder):
         "def look():\n"
         "    saved = json.load(open('nb.out.ipynb'))\n"
         "    states = [it['metadata']['nbflow']['status'] for it in (*saved['cells'], saved)]\n"
-        "    return states if 'running' in states[:-1] else None\n"
+        "    return states if states[1] == 'running' else None\n"
         "while not (states := look()):\n"
         "    time.sleep(0.01)\n"
         "print(*states)"

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from nbflow.exceptions import ConfigurationError, EngineClosedError
 from nbflow.handle import WorkflowHandle, wait_for
 from nbflow.store import EventStore
 from nbflow.store.codec import Codec
+from nbflow.store.queries import run_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +166,11 @@ class Client:
         pandas.DataFrame
             The answer. Times are UTC.
         """
-        return self.store.sql(query, parameters or {}, write=write).df()
+        answer = run_query(self.cursor(), query, parameters or {}, write=write)
+        with warnings.catch_warnings():
+            # DuckDB 2.0 itself calls pandas in a way that pandas 3.1 deprecates
+            warnings.filterwarnings("ignore", message="The inplace keyword")
+            return answer.df()
 
 
 _default: Client | None = None

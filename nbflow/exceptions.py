@@ -22,6 +22,7 @@
         * WorkflowClosedError         the execution can't take requests any more
         * QueryError                  a query handler is missing or failed
         * EngineClosedError           the engine was closed or has stopped
+        * SqlError                    the SQL does not parse, fails, or would change something
     * StoreError                      the event log can't be used
         * StoreLockedError            another process holds it
         * StoreCorruptedError         the file is damaged
@@ -66,6 +67,7 @@ __all__ = [
     "PayloadError",
     "QueryError",
     "ReadOnlyContextError",
+    "SqlError",
     "StoreCorruptedError",
     "StoreError",
     "StoreFullError",
@@ -446,6 +448,10 @@ class QueryError(ClientError):
 
 class EngineClosedError(ClientError):
     """The engine was closed, or stopped because it could not commit."""
+
+
+class SqlError(ClientError):
+    """The SQL does not parse, fails, or would change something without leave."""
 
 
 class StoreError(NbflowError):

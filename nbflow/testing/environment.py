@@ -35,7 +35,11 @@ class WorkflowEnvironment:
     """
 
     def __init__(
-        self, store: str | os.PathLike[str] | None = None, *, start: datetime | None = None, options: EngineOptions | None = None
+        self,
+        store: str | os.PathLike[str] | None = None,
+        *,
+        start: datetime | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self._path = ":memory:" if store is None else os.fspath(store)
         self.clock = SkippingClock(None if start is None else round(start.timestamp() * 1_000_000))

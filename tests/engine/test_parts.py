@@ -78,7 +78,6 @@ def test_a_failed_commit_answers_everybody() -> None:
     assert journal.failed
 
 
-@pytest.mark.usefixtures("env")
 def test_output_of_an_activity_goes_to_the_log_table(capsys: pytest.CaptureFixture[str]) -> None:
     """Prints and log lines are rows, with their attempt; none lands in the caller's output."""
 
@@ -95,9 +94,10 @@ def test_output_of_an_activity_goes_to_the_log_table(capsys: pytest.CaptureFixtu
         nbflow.logger.info("from the workflow")
         chatty()
 
-    talking()
+    with WorkflowEnvironment():
+        talking()
+        rows = nbflow.sql("SELECT level, logger, message FROM logs ORDER BY time, message").values.tolist()
 
-    rows = nbflow.sql("SELECT level, logger, message FROM logs ORDER BY time, message").values.tolist()
     assert ["INFO", "stdout", "hello"] in rows
     assert ["WARNING", "stderr", "careful"] in rows
     assert ["WARNING", "some.library", "watch out"] in rows

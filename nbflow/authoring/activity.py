@@ -122,7 +122,7 @@ def _count_plain_positionals(signature: inspect.Signature) -> int:
 
 
 def _definition_options(options: ActivityDefinitionOptions) -> dict[str, Any]:
-    return {"run_in": options.run_in, "max_concurrency": options.max_concurrency}
+    return {"run_in": options.run_in}
 
 
 @overload

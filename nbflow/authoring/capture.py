@@ -157,7 +157,8 @@ def _class_in_cells(cls: type) -> str:
         lines = "".join(linecache.getlines(filename))
         for node in _parse(lines):
             if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
-                return ast.get_source_segment(lines, node) or ""
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                return "".join(lines.splitlines(keepends=True)[first - 1 : node.end_lineno])
     return ""
 
 

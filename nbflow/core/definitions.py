@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -59,13 +60,16 @@ class Definition:
         return inspect.iscoroutinefunction(self.function)
 
 
+_Captured: TypeAlias = "dict[tuple[str, str], Callable[[], Definition]]"
+
+
 class Registry:
     """Definitions by name and by hash."""
 
     def __init__(self) -> None:
         self._current: dict[tuple[str, str], Callable[[], Definition]] = {}
         self._by_hash: dict[str, Definition] = {}
-        self._captured: dict[tuple[str, str], Callable[[], Definition]] | None = None
+        self._captured: ContextVar[_Captured | None] = ContextVar("nbflow_captured_definitions", default=None)
         self.listeners: list[Callable[[], None]] = []
         """Called when a name got a new current definition."""
 
@@ -79,7 +83,8 @@ class Registry:
         current
             Returns its definition as of now (helpers may have changed since).
         """
-        target = self._current if self._captured is None else self._captured
+        captured = self._captured.get()
+        target = self._current if captured is None else captured
         target[kind, name] = current
         if target is self._current:
             for listener in list(self.listeners):
@@ -104,13 +109,14 @@ class Registry:
         return sorted(name for k, name in self._current if k == kind)
 
     @contextlib.contextmanager
-    def capturing(self) -> Iterator[dict[tuple[str, str], Callable[[], Definition]]]:
+    def capturing(self) -> Iterator[_Captured]:
         """Collect what the block registers, without making it current. For rebuilding stored definitions."""
-        previous, self._captured = self._captured, {}
+        captured: _Captured = {}
+        token = self._captured.set(captured)
         try:
-            yield self._captured
+            yield captured
         finally:
-            self._captured = previous
+            self._captured.reset(token)
 
 
 REGISTRY = Registry()

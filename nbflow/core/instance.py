@@ -69,6 +69,7 @@ from nbflow.core.payloads import Converter, Payload
 from nbflow.core.runtime import WorkflowInfo
 from nbflow.core.sandbox import WorkflowGlobals, rebind_function
 from nbflow.exceptions import (
+    DefinitionError,
     HistoryCorruptedError,
     NondeterminismError,
     PayloadError,
@@ -128,6 +129,7 @@ class WorkflowInstance:
         self._evicting = False
         self._refusals = 0
         self._closing = False
+        self._unrunnable: DefinitionError | None = None
 
     # Events in, commands out.
 
@@ -178,6 +180,8 @@ class WorkflowInstance:
         finally:
             if collecting:
                 gc.enable()
+        if self._unrunnable is not None:
+            raise self._unrunnable
         violation = guard.take_violation()
         if violation is not None and not self._closing:
             self._fail(violation)
@@ -264,6 +268,9 @@ class WorkflowInstance:
 
     def _on_started(self, event: WorkflowExecutionStarted) -> bool:
         self._started = event
+        if event.first_workflow_task_backoff:
+            self._time += round(event.first_workflow_task_backoff * _MICROSECOND)
+            self.loop.now = self._time / _MICROSECOND
         function = self.definition.function
         if isinstance(function, FunctionType):
             function = rebind_function(function, WorkflowGlobals(function.__globals__, self.definition.bindings))
@@ -289,6 +296,9 @@ class WorkflowInstance:
         error = task.exception()
         if error is None:
             self._close(CompleteWorkflowExecution(result=task.result()))
+        elif isinstance(error, DefinitionError):
+            # Not the code's failure but ours to find its parts: the execution stays open until they are there.
+            self._unrunnable = error
         else:
             self._fail(error)
 

@@ -72,9 +72,6 @@ def _checked(name: str, value: Any) -> Any:
     if name in _CHOICES and value not in _CHOICES[name]:
         msg = f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}"
         raise ConfigurationError(msg)
-    if name == "max_concurrency" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        msg = f"max_concurrency must be a whole number, 1 or more: {value!r}"
-        raise ConfigurationError(msg)
     return value
 
 
@@ -117,8 +114,6 @@ class ActivityDefinitionOptions(_Options):
         (``WAIT_CANCELLATION_COMPLETED``), or just go on (``ABANDON``).
     run_in
         ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``) or ``"process"``.
-    max_concurrency
-        How many attempts of this activity may run at once.
     summary
         One line for people.
     """
@@ -131,7 +126,6 @@ class ActivityDefinitionOptions(_Options):
     heartbeat_timeout: Duration | None = None
     cancellation_type: CancellationType = "TRY_CANCEL"
     run_in: RunIn | None = None
-    max_concurrency: int | None = None
     summary: str | None = None
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from nbflow.core.commands import Command
-from nbflow.core.events import COMMAND_EVENTS, ActivityTaskStarted, HistoryEvent, MarkerRecorded
+from nbflow.core.events import COMMAND_EVENTS, ActivityTaskStarted, HistoryEvent, MarkerRecorded, WorkflowExecutionStarted
 from nbflow.core.instance import WorkflowInstance
 
 __all__ = ["activations", "replay"]
@@ -25,9 +25,17 @@ def activations(history: Iterable[HistoryEvent]) -> Iterator[list[HistoryEvent]]
         The last one may hold recorded commands only.
     """
     group: list[HistoryEvent] = []
+    delayed_until = 0
     for event in history:
+        if delayed_until and event.event_time >= delayed_until:
+            yield group
+            group = []
+        delayed_until = 0
         group.append(event)
-        if type(event) not in COMMAND_EVENTS and type(event) is not ActivityTaskStarted:
+        if type(event) is WorkflowExecutionStarted and event.first_workflow_task_backoff:
+            # What comes during the start delay ends it: both are one activation.
+            delayed_until = event.event_time + round(event.first_workflow_task_backoff * 1_000_000)
+        elif type(event) not in COMMAND_EVENTS and type(event) is not ActivityTaskStarted:
             yield group
             group = []
     if group:

@@ -103,7 +103,7 @@ def _namespace(tree: dict[str, Any], lookup: Lookup, what: str) -> dict[str, Any
         elif "definition" in entry:
             found = lookup(*entry["definition"])
             if found is None:
-                missing[name] = f"{entry['definition'][0]} {entry['definition'][1]!r}"
+                missing[name] = f"definition ({entry['definition'][0]} {entry['definition'][1]!r})"
             else:
                 namespace[name] = FACTORIES[found.kind](found)
     return namespace

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
-from json.encoder import encode_basestring as _quoted  # type: ignore[attr-defined]
+from json.encoder import encode_basestring as _quoted
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -44,7 +44,11 @@ def row_of(run_id: str, workflow_id: str, event: HistoryEvent, deferred: bool, b
 def _general_row(run_id: str, workflow_id: str, event: HistoryEvent, deferred: bool, blobs: dict[str, Blob]) -> Row:
     cls = type(event)
     _collect(event, blobs)
-    due = event.workflow_execution_expiration_time if isinstance(event, WorkflowExecutionStarted) else None
+    due = None
+    if isinstance(event, WorkflowExecutionStarted):
+        due = event.workflow_execution_expiration_time
+        if event.first_workflow_task_backoff is not None:
+            due, deferred = event.event_time + int(event.first_workflow_task_backoff * 1_000_000), True
     return (
         run_id, workflow_id, event.event_id, event.event_time, cls.__name__,
         name_of(event), initiated_event_id(event), due, deferred, attributes_json(event),
@@ -189,8 +193,8 @@ class _Shape:
         own = [f for f in fields(cls) if f.name not in ("event_id", "event_time")]
         self.payloads = tuple(f.name for f in own if str(f.type).startswith("Payload"))
         self.failures = tuple(f.name for f in own if str(f.type).startswith("Failure"))
-        self.set_event_id = cls.__dict__.get("event_id", HistoryEvent.event_id).__set__
-        self.set_event_time = cls.__dict__.get("event_time", HistoryEvent.event_time).__set__
+        self.set_event_id = cls.event_id.__set__
+        self.set_event_time = cls.event_time.__set__
         needed, optional = [], []
         for f in own:
             wrap = self._wrap(f.name)

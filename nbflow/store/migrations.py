@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 """Number of the newest migration."""
 
 
-def check_version(connection: duckdb.DuckDBPyConnection, path: str) -> int:
+def check_version(connection: duckdb.DuckDBPyConnection, path: str, *, read_only: bool) -> int:
     """Tell the schema version of the attached store.
 
     Returns
@@ -42,11 +42,11 @@ def check_version(connection: duckdb.DuckDBPyConnection, path: str) -> int:
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'store'"
     ).fetchall()
     if ("event_log", "meta") not in tables:
-        if not tables:
+        if not tables and not read_only:
             return 0
         msg = (
-            f"{path} is a DuckDB database but not an nbflow store (it has {len(tables)} tables of its own, "
-            f"e.g. {tables[0][1]!r}); choose another path for the store"
+            f"{path} is a DuckDB database but not an nbflow store (it has {len(tables)} tables of its own"
+            f"{f', e.g. {tables[0][1]!r}' if tables else ''}); choose another path for the store"
         )
         raise ForeignStoreError(msg, path)
     version = int(_meta(connection, "schema_version") or 0)

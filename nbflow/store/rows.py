@@ -129,9 +129,7 @@ class Batch:
     @property
     def has_more_than_events(self) -> bool:
         """True if a table other than the events' gets rows."""
-        return bool(
-            self.attempts or self.dispatches or self.heartbeats or self.logs or self.definitions or self.notes
-        )
+        return bool(self.attempts or self.dispatches or self.heartbeats or self.logs or self.definitions or self.notes)
 
 
 class RunRow(NamedTuple):

@@ -47,8 +47,7 @@ class Writer:
         elif tables:
             self._connection.begin()
             try:
-                for table, rows in tables.items():
-                    self._insert(table, rows)
+                self._insert_all(tables)
                 self._connection.commit()
             except BaseException:
                 self._roll_back()
@@ -56,11 +55,13 @@ class Writer:
         if new_blobs and self._stored_blobs is not None:
             self._stored_blobs |= new_blobs
 
-    def insert_into(self, transaction: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-        """Add a batch to a transaction that is open on another cursor; its owner commits."""
-        tables, _ = Writer(transaction)._tables_of(batch)  # noqa: SLF001  own class
+    def add_to_transaction(self, batch: Batch) -> None:
+        """Write a batch into the transaction that is open on the connection; its owner commits."""
+        self._insert_all(self._tables_of(batch)[0])
+
+    def _insert_all(self, tables: dict[str, Sequence[Sequence[Any]]]) -> None:
         for table, rows in tables.items():
-            Writer(transaction)._insert(table, rows)  # noqa: SLF001  own class
+            self._insert(table, rows)
 
     def _roll_back(self) -> None:
         try:
@@ -100,7 +101,7 @@ class Writer:
         if self._has_appender:
             appender: Any = self._appenders.pop(table, None)
             if appender is None:
-                appender = self._connection.appender(f"store.event_log.{table}")  # type: ignore[attr-defined]
+                appender = self._connection.appender(f"store.event_log.{table}")
             appender.append_rows(rows)
             appender.flush()
             # one that failed may still hold rows, so only one that flushed is used again

@@ -65,7 +65,9 @@ class ClassResolver:
         module, _, qualname = name.partition(":")
         found = self.lookup(module, qualname)
         if not isinstance(found, type) or not base(found):
-            msg = f"a recorded value is of class {name}, but that is something else now; restore the class, or reset the run"
+            msg = (
+                f"a recorded value is of class {name}, which is something else now; put the class back, then try again"
+            )
             raise PayloadError(msg)
         return found
 
@@ -85,5 +87,5 @@ class ClassResolver:
             if found is not None:
                 return found
             where = "run the cell that defines it" if module == "__main__" else f"make it importable ({error})"
-            msg = f"a recorded value is of class {qualname} of {module}, which is not defined here; {where}, then try again"
+            msg = f"a recorded value is of class {qualname} of {module}, which is not here; {where}, then try again"
             raise PayloadError(msg) from None

@@ -49,7 +49,8 @@ def _make_dumps() -> Callable[[Any], str]:
 
 
 _dumps = _make_dumps()
-_scan = json.JSONDecoder().scan_once
+# what json.loads calls, past its handling of white space that we never write
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 class Codec:
@@ -124,7 +125,7 @@ class Codec:
         try:
             return _dumps(packer.pack(value, name))
         except RecursionError:
-            msg = f"{name} is nested too deeply, or contains itself; pass a flat value, or a path to a file that holds it"
+            msg = f"{name} contains itself, or is nested too deeply to be stored; pass a flat value, or a file's path"
             raise PayloadError(msg) from None
 
     def decode(self, payload: Payload) -> Any:
@@ -158,10 +159,12 @@ class Codec:
             return self._unpacker(payload).unpack(json.loads(text))
         try:
             value, end = _scan(text, 0)
+            if end == len(text):
+                return value
         except StopIteration:
-            end = -1
+            pass
         # anything but one value that fills the text: let the full parser judge
-        return value if end == len(text) else json.loads(text)
+        return json.loads(text)
 
     def _unpacker(self, payload: Payload) -> Unpacker:
         fresh = {blob.sha256: blob for blob in payload.blobs}
@@ -229,5 +232,5 @@ def _many_are_plain(parts: list[Any]) -> bool:
     if kinds <= _SURE_ATOMS:
         return True
     if kinds == _INTEGERS:
-        return bool(SMALLEST <= min(parts) and max(parts) <= LARGEST)
+        return bool(min(parts) >= SMALLEST and max(parts) <= LARGEST)
     return _are_plain(parts)

@@ -29,7 +29,8 @@ def writer_for(kind: type) -> Writer | None:
 def _npy(value: Any) -> bytes | None:
     """Write an array as npy, or return None when npy would lose something of it."""
     dtype = value.dtype
-    if dtype.hasobject or not dtype.isbuiltin and np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) != dtype:
+    described = np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) if dtype.fields else dtype
+    if dtype.hasobject or described != dtype:
         return None
     out = io.BytesIO()
     try:

@@ -39,10 +39,11 @@ def _write_enum(packing: Packing, value: Enum, path: str) -> Tree:
 def _read_enum(unpacking: Unpacking, tree: Tree) -> Enum:
     cls: Any = unpacking.classes.find(tree["class"], lambda found: issubclass(found, Enum))
     try:
-        return cls(unpacking.unpack(tree["value"])) if issubclass(cls, Flag) else cls[tree["name"]]
+        found: Enum = cls(unpacking.unpack(tree["value"])) if issubclass(cls, Flag) else cls[tree["name"]]
     except (KeyError, ValueError):
         msg = f"a recorded value is {tree['class']}.{tree['name']}, which that enum no longer has; put the member back"
         raise PayloadError(msg) from None
+    return found
 
 
 def _is_named_tuple(kind: type) -> bool:
@@ -85,10 +86,10 @@ def _write_dataclass(packing: Packing, value: Any, path: str) -> Tree:
 
 
 def _read_dataclass(unpacking: Unpacking, tree: Tree) -> Any:
-    cls = unpacking.classes.find(tree["class"], _is_plain_dataclass)
-    value = object.__new__(cls)
+    cls: Any = unpacking.classes.find(tree["class"], _is_plain_dataclass)
+    value: Any = object.__new__(cls)
     stored, missing = tree["fields"], []
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         if field.name in stored:
             part = unpacking.unpack(stored[field.name])
         elif field.default is not dataclasses.MISSING:

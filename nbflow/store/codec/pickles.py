@@ -72,7 +72,8 @@ def read(unpacking: Unpacking, tree: Tree) -> Any:
     except PayloadError:
         raise
     except Exception as error:
-        msg = f"a pickled {name} can't be loaded here ({type(error).__name__}: {error}); install what it needs, then try again"
+        why = f"{type(error).__name__}: {error}"
+        msg = f"a pickled {name} can't be loaded here ({why}); install or import what it needs, then try again"
         raise PayloadError(msg) from error
 
 

@@ -39,7 +39,8 @@ def _write_series(packing: Packing, value: Any, path: str) -> Tree:
     data = _ipc(value.to_frame())
     if data is None:
         return pickles.write(packing, value, path)
-    return tagged("polars.Series", rows=len(value), name=packing.pack(value.name, path), **packing.binary("arrow", data))
+    name = packing.pack(value.name, path)
+    return tagged("polars.Series", rows=len(value), name=name, **packing.binary("arrow", data))
 
 
 def _read_frame(unpacking: Unpacking, tree: Tree) -> Any:

@@ -69,7 +69,7 @@ class Unpacker:
         kind = tree[TAG]
         reader = _READERS.get(kind) or family_reader(kind)
         if reader is None:
-            msg = f"a recorded value is of the unknown kind {kind!r}; a newer nbflow may have written it: upgrade nbflow"
+            msg = f"a recorded value is of the unknown kind {kind!r}; a newer nbflow may have written it: upgrade"
             raise PayloadError(msg)
         return reader(self, tree)
 

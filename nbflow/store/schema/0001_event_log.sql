@@ -28,9 +28,10 @@ CREATE TABLE event_log.events (
     name VARCHAR,
     -- the event that began the operation which this one goes on with
     initiated_event_id INTEGER,
-    -- when the execution wakes or ends by itself: a timer's fire time, an execution's expiration time
+    -- when something happens by itself: a timer's fire time; an execution's start, if it is delayed, or expiration
     due_time BIGINT,
-    -- an ActivityTaskScheduled whose first attempt waits for a row of `dispatches`
+    -- not to be begun yet: an ActivityTaskScheduled whose first attempt waits for a row of `dispatches`, a
+    -- WorkflowExecutionStarted whose code waits for its due_time
     deferred BOOLEAN NOT NULL,
     -- JSON object; text, because the appender would parse a JSON column's values once more
     attributes VARCHAR NOT NULL

@@ -1,0 +1,161 @@
+"""The SQL of the engine's reads. `Reader` runs it; here is only text."""
+
+from __future__ import annotations
+
+from nbflow.core.events import CLOSING_EVENTS
+
+__all__ = [
+    "AMONG",
+    "BLOB",
+    "COUNTS",
+    "DEFINITIONS",
+    "DUE",
+    "HISTORIES",
+    "NEWEST_RUNS",
+    "NEXT_DEADLINE",
+    "PENDING_ATTEMPTS",
+    "RUNS",
+    "RUNS_WITH_OPEN_ACTIVITIES",
+]
+
+# a ContinuedAsNew closes a run as well, also one that another backend recorded
+_CLOSING = str(tuple(sorted({*(cls.__name__ for cls in CLOSING_EVENTS), "WorkflowExecutionContinuedAsNew"})))
+_OUTCOMES = "('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')"
+
+# $1: run ids, $2 and $3: the smallest and the largest. With the bounds, DuckDB skips what was written at other times.
+AMONG = "run_id BETWEEN $2 AND $3 AND run_id IN (SELECT unnest($1))"
+
+HISTORIES = f"""
+SELECT run_id, event_type, event_id, event_time, attributes
+FROM event_log.events WHERE {AMONG}
+ORDER BY run_id, event_id
+"""
+
+NEWEST_RUNS = """
+SELECT arg_max(run_id, (event_time, run_id))
+FROM event_log.events
+WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
+GROUP BY workflow_id
+"""
+
+BLOB = "SELECT encoding, data FROM event_log.payloads WHERE sha256 = $1 LIMIT 1"
+
+RUNS = f"""
+WITH runs AS (
+    SELECT run_id, any_value(workflow_id) AS workflow_id, max(event_id) AS history_length,
+        any_value(name) FILTER (event_id = 1) AS workflow_type,
+        any_value(event_time) FILTER (event_id = 1) AS start_time,
+        any_value(attributes ->> 'definition_hash') FILTER (event_id = 1) AS definition_hash,
+        any_value(event_type) FILTER (event_type IN {_CLOSING}) AS closing_type,
+        any_value(event_time) FILTER (event_type IN {_CLOSING}) AS close_time
+    FROM event_log.events WHERE {AMONG}
+    GROUP BY run_id
+),
+suspended AS (
+    SELECT run_id FROM event_log.notes WHERE kind IN ('Suspended', 'Resumed')
+    GROUP BY run_id HAVING arg_max(kind, rowid) = 'Suspended'
+)
+SELECT run_id, workflow_id, coalesce(workflow_type, ''),
+    CASE WHEN closing_type IS NOT NULL THEN closing_type[18:]
+        WHEN run_id IN (FROM suspended) THEN 'Suspended' ELSE 'Running' END,
+    coalesce(start_time, 0), close_time, history_length, coalesce(definition_hash, '')
+FROM runs
+"""
+
+DEFINITIONS = "SELECT hash, kind, name, source, manifest, time FROM event_log.definitions"
+
+_DEADLINES = f"""
+    SELECT run_id, due FROM (
+        SELECT run_id, due_time AS due
+        FROM event_log.events AS started
+        WHERE event_type = 'TimerStarted' AND NOT EXISTS (
+            FROM event_log.events AS ended
+            WHERE ended.run_id = started.run_id AND ended.initiated_event_id = started.event_id
+            AND ended.event_type IN ('TimerFired', 'TimerCanceled')
+        )
+        UNION ALL
+        SELECT run_id, due_time FROM event_log.events WHERE event_id = 1 AND due_time IS NOT NULL
+        UNION ALL
+        -- with a start delay, due_time is its end
+        SELECT run_id, (attributes ->> 'workflow_execution_expiration_time')::BIGINT
+        FROM event_log.events WHERE event_id = 1 AND deferred
+    ) AS deadlines
+    WHERE NOT EXISTS (
+        FROM event_log.events AS closing
+        WHERE closing.run_id = deadlines.run_id
+        AND closing.event_type IN {_CLOSING}
+    )
+"""
+
+DUE = f"""
+SELECT run_id, min(due) AS due FROM ({_DEADLINES}) WHERE due <= $1 GROUP BY run_id ORDER BY due, run_id
+"""
+
+NEXT_DEADLINE = f"SELECT min(due) FROM ({_DEADLINES}) WHERE due > $1"
+
+PENDING_ATTEMPTS = f"""
+WITH open AS (
+    SELECT run_id, event_id, name, deferred
+    FROM event_log.events AS scheduled
+    WHERE event_type = 'ActivityTaskScheduled' AND {AMONG} AND NOT EXISTS (
+        FROM event_log.events AS outcome
+        WHERE outcome.run_id = scheduled.run_id AND outcome.initiated_event_id = scheduled.event_id
+        AND outcome.event_type IN {_OUTCOMES}
+    )
+),
+tried AS (
+    SELECT run_id, scheduled_event_id, max(attempt) AS attempt,
+        arg_max_null(failure, attempt) AS failure,
+        arg_max_null(next_attempt_time, attempt) AS next_attempt_time,
+        arg_max(heartbeat_details, attempt) AS details
+    FROM event_log.attempts WHERE {AMONG}
+    GROUP BY run_id, scheduled_event_id
+),
+dispatched AS (
+    SELECT run_id, scheduled_event_id, max(attempt) AS attempt
+    FROM (
+        SELECT run_id, attempt,
+            unnest(range(first_scheduled_event_id, last_scheduled_event_id + 1)) AS scheduled_event_id
+        FROM event_log.dispatches WHERE {AMONG}
+    )
+    GROUP BY run_id, scheduled_event_id
+),
+beats AS (
+    SELECT run_id, scheduled_event_id,
+        arg_max({{'attempt': attempt, 'time': time, 'details': details}}, (attempt, time, rowid)) AS last
+    FROM event_log.heartbeats WHERE {AMONG}
+    GROUP BY run_id, scheduled_event_id
+)
+SELECT open.run_id, open.event_id, open.name, coalesce(tried.attempt, 0), tried.failure, tried.next_attempt_time,
+    tried.details, coalesce(dispatched.attempt, 0), open.deferred, last.attempt, last.time, last.details
+FROM open
+LEFT JOIN tried ON tried.run_id = open.run_id AND tried.scheduled_event_id = open.event_id
+LEFT JOIN dispatched ON dispatched.run_id = open.run_id AND dispatched.scheduled_event_id = open.event_id
+LEFT JOIN beats ON beats.run_id = open.run_id AND beats.scheduled_event_id = open.event_id
+ORDER BY open.run_id, open.event_id
+"""
+
+_OPEN_ACTIVITIES = f"""
+    SELECT run_id
+    FROM event_log.events AS scheduled
+    WHERE event_type = 'ActivityTaskScheduled' AND NOT EXISTS (
+        FROM event_log.events AS outcome
+        WHERE outcome.run_id = scheduled.run_id AND outcome.initiated_event_id = scheduled.event_id
+        AND outcome.event_type IN {_OUTCOMES}
+    ) AND NOT EXISTS (
+        FROM event_log.events AS closing
+        WHERE closing.run_id = scheduled.run_id AND closing.event_type IN {_CLOSING}
+    )
+"""
+
+RUNS_WITH_OPEN_ACTIVITIES = f"SELECT DISTINCT run_id FROM ({_OPEN_ACTIVITIES}) ORDER BY run_id"
+
+COUNTS = f"""
+SELECT
+    (SELECT count(*) FROM event_log.events WHERE event_id = 1),
+    (SELECT count(*) FILTER (event_id = 1) - count(*) FILTER (event_type IN {_CLOSING}) FROM event_log.events),
+    (SELECT count(*) FROM nbflow.executions WHERE status = 'Suspended'),
+    (SELECT count(*) FROM nbflow.timers WHERE status = 'Pending'),
+    (SELECT count(*) FROM ({_OPEN_ACTIVITIES})),
+    (SELECT count(*) FROM event_log.events)
+"""

@@ -7,16 +7,24 @@ from pathlib import Path
 from nbflow.exceptions import NbflowError
 from nbflow.runner.outcomes import ActivityCounts
 
-_COUNTS = """
-select count(*) filter (a.status = 'Completed' and epoch_us(a.close_time) < $since),
-       count(*) filter (a.status = 'Completed' and epoch_us(a.close_time) >= $since),
-       count(*) filter (a.status in ('Failed', 'TimedOut') and epoch_us(a.close_time) >= $since)
-from activities a
-where a.run_id in (select run_id from executions where run_key = $run_key)
+# the kernel held the store alone, so all that happened since belongs to this run: executions that it found open went
+# on, whoever had started them
+_MINE = """
+select run_id from executions where run_key = $run_key
+union
+select run_id from events where epoch_us(event_time) >= $since
 """
-_EXECUTIONS = """
-select count(*), count(*) filter (status in ('Running', 'Suspended')) from executions where run_key = $run_key
-"""
+_COUNTS = f"""
+with mine as ({_MINE})
+select count(*) filter (status = 'Completed' and epoch_us(close_time) < $since),
+       count(*) filter (status = 'Completed' and epoch_us(close_time) >= $since),
+       count(*) filter (status in ('Failed', 'TimedOut') and epoch_us(close_time) >= $since)
+from activities where run_id in (from mine)
+"""  # noqa: S608  both parts are ours, the values are bound
+_EXECUTIONS = f"""
+with mine as ({_MINE})
+select count(*), count(*) filter (status in ('Running', 'Suspended')) from executions where run_id in (from mine)
+"""  # noqa: S608  as above
 
 
 class UnreadableStoreError(Exception):
@@ -24,7 +32,7 @@ class UnreadableStoreError(Exception):
 
 
 def count_activities(store: str, run_key: str, since: int) -> ActivityCounts | None:
-    """Count the activities of all executions that a run id started.
+    """Count the activities of all executions that a run started, found by its id, or carried on.
 
     Parameters
     ----------
@@ -38,7 +46,7 @@ def count_activities(store: str, run_key: str, since: int) -> ActivityCounts | N
     Returns
     -------
     ActivityCounts or None
-        None if there is no store, or it has no execution of this run id.
+        None if there is no store, or it has no such execution.
 
     Raises
     ------
@@ -55,8 +63,9 @@ def count_activities(store: str, run_key: str, since: int) -> ActivityCounts | N
         log = EventStore.open(store, read_only=True)
         try:
             cursor = log.cursor()
-            executions = cursor.execute(_EXECUTIONS, {"run_key": run_key}).fetchone() or (0, 0)
-            counts = cursor.execute(_COUNTS, {"run_key": run_key, "since": since}).fetchone() or (0, 0, 0)
+            values = {"run_key": run_key, "since": since}
+            executions = cursor.execute(_EXECUTIONS, values).fetchone() or (0, 0)
+            counts = cursor.execute(_COUNTS, values).fetchone() or (0, 0, 0)
         finally:
             log.close()
     except (NbflowError, duckdb.Error) as error:

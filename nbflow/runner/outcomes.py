@@ -164,7 +164,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class ActivityCounts:
-    """What the store says about the activities of a run id after a run.
+    """What the event log says about the activities of the executions that a run started or carried on.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class ActivityCounts:
     failed
         Activities that failed for good during this run.
     open_executions
-        Executions of the run id that have not closed.
+        Those of the executions that have not closed.
     """
 
     replayed: int

@@ -69,14 +69,13 @@ class _Run:
         try:
             with signals_throw(self._switch), timeout_throws(self._switch, self._plan.options.run_timeout):
                 ending = await self._run()
-                activities = self._count_activities()
+                return self._conclude(ending, self._count_activities())
         except ConfigurationError as error:  # a kernel whose command is not there
             self._conclude(Ending(RunStatus.FAILED, 2, str(error)), None)
             raise
         except BaseException as error:
             self._conclude(Ending.failure(f"the runner failed: {type(error).__name__}: {error}"), None)
             raise
-        return self._conclude(ending, activities)
 
     def _begin(self) -> None:
         plan = self._plan

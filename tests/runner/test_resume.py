@@ -77,6 +77,16 @@ def test_a_finished_run_answers_from_history(folder):
     assert counts == [(0, 8, 0, 0), (8, 0, 0, 0), (0, 8, 0, 0)]
 
 
+def test_an_execution_with_an_id_of_its_own_continues_under_any_run_id(folder):
+    """Its name identifies it; the run that carries it on counts what it replayed and ran."""
+    path = folder.write("nb.ipynb", CELLS[0], DEFINITIONS, "print(total.options(id='mine').start(n).result())")
+    (folder.path / "halt").write_text("3")
+    assert run_notebook(RunOptions(notebook=path, run_id="one", cell_timeout=2)).exit_code == 1
+    activities = run_notebook(RunOptions(notebook=path, run_id="two")).activities
+    assert (activities.replayed, activities.ran) == (3, 3)
+    assert printed(folder.path / "nb.out.ipynb", 2) == "55\n"
+
+
 def test_a_failed_run_continues_after_the_cause_is_gone(folder):
     """What had completed before the failure stays done."""
     fragile = DEFINITIONS.replace("time.sleep(60)", "raise ValueError('not today')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,12 @@ def recorded(client: Any, event_type: str) -> int:
 
 def pending_timers(client: Any) -> int:
     return int(client.rows("SELECT count(*) AS count FROM timers WHERE status = 'Pending'")[0]["count"])
+
+
+def unblock(workflow_id: str, value: int) -> nbflow.WorkflowHandle:
+    handle = nbflow.get(workflow_id)
+    handle.signal("go", value)
+    return handle
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,12 @@ class Plays:
     def w5_recover(self, run: Run) -> dict[str, float]:
         nbflow.open(run.store("duckdb"))
         opened = run.since_spawn()
-        handles = [nbflow.get(workflow_id) for workflow_id in run.kept()]
-        for at, handle in enumerate(handles):
-            handle.signal("go", at)
+        ids = run.kept()
+        with ThreadPoolExecutor(32) as pool:  # a signal returns when it is durable, so several are under way at once
+            handles = list(pool.map(unblock, ids, range(len(ids))))
+        signalled = run.since_spawn()
         check([handle.result() for handle in handles])
-        return {"opened_s": opened}
+        return {"opened_s": opened, "signalled_s": signalled}
 
     def w6(self, run: Run) -> dict[str, float]:
         nbflow.open(run.store("duckdb"))

@@ -149,9 +149,12 @@ _starting = threading.Lock()
 
 @functools.cache
 def _start() -> tuple[str, subprocess.Popen[str]]:
-    # the process reads the pipe and ends when it closes, which it does however this process dies
+    # The process reads the pipe and ends when it closes, which it does however this process dies. A session of its own
+    # keeps it out of the children that ipykernel terminates and then waits for: ten seconds, since nobody reaps them.
     command = [sys.executable, __file__, "--until-stdin-closes"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603 this very file
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout is not None
     where = process.stdout.readline().strip()
     if not where:

@@ -99,17 +99,23 @@ class Writer:
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if self._has_appender:
-            appender: Any = self._appenders.pop(table, None)
-            if appender is None:
-                appender = self._connection.appender(f"store.event_log.{table}")
-            appender.append_rows(rows)
-            appender.flush()
-            # one that failed may still hold rows, so only one that flushed is used again
-            self._appenders[table] = appender
+            self._append(table, rows)
         elif len(rows) <= _FEW:
             self._insert_values(table, rows)
         else:
             self._insert_columns(table, rows)
+
+    def _append(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        appender: Any = self._appenders.get(table)
+        if appender is None:
+            appender = self._appenders[table] = self._connection.appender(f"store.event_log.{table}")
+        try:
+            appender.append_rows(rows)
+            appender.flush()
+        except BaseException:
+            # it keeps the rows of a flush that failed
+            appender.clear()
+            raise
 
     def _insert_values(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         row = f"({','.join('?' * len(rows[0]))})"

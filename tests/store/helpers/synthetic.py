@@ -14,8 +14,8 @@ WITH runs AS (
 steps AS (
     SELECT *, 1 AS event_id, t AS event_time, 'WorkflowExecutionStarted' AS event_type, 'order' AS name,
         NULL AS initiated, NULL AS due,
-        '{"workflow_type":"order","workflow_id":"' || workflow_id || '","input":[' || i ||
-        ',"Oslo"],"definition_hash":"0123456789abcdef","random_seed":' || i || ',"scheduling_rule":1,"attempt":1}' AS attributes
+        '{"workflow_type":"order","workflow_id":"' || workflow_id || '","input":[' || i || ',"Oslo"],' ||
+        '"definition_hash":"0123456789abcdef","random_seed":' || i || ',"scheduling_rule":1,"attempt":1}' AS attributes
     FROM runs
     UNION ALL
     SELECT *, 2, t + 1000, 'TimerStarted', '1', NULL, t + 3600000000,

@@ -1,0 +1,208 @@
+"""What the engine asks: histories, runs, pending work, deadlines, definitions, values."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbflow.core import events
+from nbflow.core.payloads import Payload
+from nbflow.exceptions import HistoryCorruptedError, StoreCorruptedError
+from nbflow.store import DefinitionRow, HeartbeatRow
+
+
+@pytest.fixture
+def reader(store):
+    return store.reader()
+
+
+def test_histories_come_whole_and_in_order(store, reader, story):
+    """Runs written across commits, interleaved, come back each in order of event ids."""
+    one, two = story("one").started(), story("two").started()
+    store.commit(one.batch), store.commit(two.batch)
+    for each in (two, one):
+        each.batch.events.clear()
+        each.succeeded(each.scheduled())
+        store.commit(each.batch)
+    found = reader.histories([one.run_id, "nobody", two.run_id])
+    assert {run_id: [event.event_id for event in history] for run_id, history in found.items()} == {
+        one.run_id: [1, 2, 3, 4],
+        two.run_id: [1, 2, 3, 4],
+    }
+    assert found[one.run_id][1:] == one.events
+
+
+def test_no_runs_have_no_histories(reader):
+    """Asking for nothing is answered without a query."""
+    assert (reader.histories([]), reader.latest_runs([]), reader.pending_attempts([])) == ({}, {}, {})
+
+
+def test_a_gap_in_a_history_is_reported(store, reader, story):
+    """Event ids are dense from 1; a history that is not can't be replayed."""
+    one = story().started()
+    one.last += 1
+    one.completed()
+    store.commit(one.batch)
+    with pytest.raises(HistoryCorruptedError, match="has event 3 where event 2 belongs"):
+        reader.histories([one.run_id])
+
+
+def test_a_run_is_told_in_short(store, reader, story):
+    """A RunRow has type, status, times, length and definition."""
+    one = story().started(definition_hash="abc").completed()
+    store.commit(one.batch)
+    row = reader.run(one.run_id)
+    assert row._asdict() == {
+        "run_id": "run-of-w",
+        "workflow_id": "w",
+        "workflow_type": "report",
+        "status": "Completed",
+        "start_time": one.events[0].event_time,
+        "close_time": one.events[1].event_time,
+        "history_length": 2,
+        "definition_hash": "abc",
+    }
+    assert reader.run("nobody") is None
+
+
+def test_the_latest_run_of_an_id_is_the_one_that_started_last(store, reader, story):
+    """Several runs may bear one workflow id; the newest counts, whatever its run id."""
+    old, new = story("w", "run-b").started().completed(), story("w", "run-a")
+    new.now = old.now
+    new.started()
+    store.commit(old.batch), store.commit(new.batch), store.commit(story("other").started().batch)
+    found = reader.latest_runs(["w", "missing"])
+    assert {key: (row.run_id, row.status) for key, row in found.items()} == {"w": ("run-a", "Running")}
+
+
+def test_a_suspended_run_is_open_and_says_so(store, reader, story):
+    """Notes suspend and resume an open run; a closing event ends that too."""
+    one = story().started()
+    one.note("Suspended")
+    store.commit(one.batch)
+    assert reader.run(one.run_id).status == "Suspended"
+    one.batch = type(one.batch)()
+    one.note("Resumed")
+    store.commit(one.batch)
+    assert reader.run(one.run_id).status == "Running"
+
+
+def test_open_runs_with_pending_activities(store, reader, story):
+    """Runs are named whose activity has no outcome, unless they have closed."""
+    waiting, done, closed = story("waiting").started(), story("done").started(), story("closed").started()
+    waiting.scheduled()
+    done.succeeded(done.scheduled())
+    closed.scheduled()
+    closed.add(events.WorkflowExecutionTerminated, reason="enough")
+    for one in (waiting, done, closed):
+        store.commit(one.batch)
+    assert reader.open_runs_with_pending_activities() == [waiting.run_id]
+
+
+def test_a_first_attempt_is_authorised_by_its_own_commit_unless_deferred(store, reader, story):
+    """What was allowed to start and has no end is lost; what was not, is not."""
+    one = story().started()
+    begun, waiting = one.scheduled(), one.scheduled(deferred=True)
+    store.commit(one.batch)
+    found = reader.pending_attempts([one.run_id])
+    told = {key[1]: (row.attempt, row.authorised_attempt, row.is_lost, row.deferred) for key, row in found.items()}
+    assert told == {begun: (0, 1, True, False), waiting: (0, 0, False, True)}
+
+
+def test_a_dispatch_covers_a_range_of_activities(store, reader, story):
+    """One DispatchRow authorises an attempt of every activity between its events."""
+    one = story().started()
+    first, last = one.scheduled(deferred=True), one.scheduled(deferred=True)
+    outside = one.scheduled(deferred=True)
+    one.dispatched(first, last, 1)
+    one.dispatched(first, first, 2)
+    store.commit(one.batch)
+    found = reader.pending_attempts([one.run_id])
+    assert {key[1]: row.authorised_attempt for key, row in found.items()} == {first: 2, last: 1, outside: 0}
+
+
+def test_pending_attempts_tell_the_last_attempt_and_the_last_heartbeat(store, reader, story, failure):
+    """The newest attempt row counts; details that an older one left stay until a newer one leaves others."""
+    one = story().started()
+    scheduled = one.scheduled()
+    one.tried(scheduled, 1, details=Payload("10"), next_attempt_time=5)
+    one.tried(scheduled, 2, "TimedOut", failure=failure("OSError", "no route"))
+    one.dispatched(scheduled, scheduled, 3)
+    one.heartbeat(scheduled, 2, "1")
+    one.heartbeat(scheduled, 3, '{"row":9}')
+    store.commit(one.batch)
+    (row,) = reader.pending_attempts([one.run_id]).values()
+    assert (row.activity_type, row.attempt, row.failure.headline()) == ("fetch", 2, "OSError: no route")
+    assert (row.next_attempt_time, row.heartbeat_details, row.dispatch_attempt) == (None, Payload("10"), 3)
+    assert row.last_heartbeat == HeartbeatRow(one.run_id, scheduled, 3, one.now, Payload('{"row":9}'))
+    assert row.is_lost
+
+
+def test_activities_with_an_outcome_are_not_pending(store, reader, story):
+    """An outcome event ends an activity, whatever rows it has besides."""
+    one = story().started()
+    scheduled = one.scheduled()
+    one.tried(scheduled, 1)
+    one.succeeded(scheduled, attempt=2)
+    store.commit(one.batch)
+    assert reader.pending_attempts([one.run_id]) == {}
+
+
+def test_due_lists_open_runs_by_their_earliest_deadline(store, reader, story):
+    """Pending timers, expiration and start delay count; fired and cancelled timers and closed runs don't."""
+    timers, expires, delayed, closed = story("t").started(), story("e"), story("d"), story("c").started()
+    fired, canceled = timers.timer(1), timers.timer(2)
+    timers.timer(9)
+    due = timers.events[-1].fire_time
+    timers.timer(99)
+    timers.fired(fired), timers.timer_canceled(canceled)
+    expires.started(workflow_execution_expiration_time=due + 1)
+    delayed.started(first_workflow_task_backoff=1.0, workflow_execution_expiration_time=due + 7)
+    closed.timer(1), closed.completed()
+    for one in (timers, expires, delayed, closed):
+        store.commit(one.batch)
+    begin = delayed.events[0].event_time + 1_000_000
+    assert reader.due(due + 1) == [(delayed.run_id, begin), (timers.run_id, due), (expires.run_id, due + 1)]
+    assert reader.due(begin - 1) == []
+    assert [reader.next_deadline(after) for after in (0, begin, due + 1)] == [begin, due, due + 7]
+
+
+def test_there_is_no_next_deadline_when_nothing_waits(reader):
+    """An empty log has no deadline."""
+    assert reader.next_deadline(0) is None
+
+
+def test_the_definition_registered_last_is_the_latest(store, reader, story):
+    """Registering an old version again makes it the latest; each can be fetched by its hash."""
+    one = story()
+    old, new = (DefinitionRow(h, "workflow", "report", f"# {h}", "{}", at) for h, at in (("a", 1), ("b", 2)))
+    one.batch.definitions += [old, new]
+    store.commit(one.batch)
+    assert (reader.definition("a"), reader.definition("zz")) == (old, None)
+    assert reader.latest_definition("workflow", "report") == new
+    again = old._replace(time=3)
+    one.batch.definitions[:] = [again]
+    store.commit(one.batch)
+    assert reader.latest_definition("workflow", "report") == again
+    assert reader.latest_definition("activity", "report") is None
+
+
+def test_a_missing_value_is_a_damaged_store(reader):
+    """An event that refers to a value that is not there can't be read."""
+    with pytest.raises(StoreCorruptedError, match="value abc is missing"):
+        reader.blob("abc")
+
+
+def test_counts(store, reader, story):
+    """Status lines get the numbers of what is open."""
+    open_, suspended, closed = story("o").started(), story("s").started(), story("c").started()
+    open_.scheduled(), open_.timer(9), suspended.note("Suspended"), closed.timer(9), closed.completed()
+    for one in (open_, suspended, closed):
+        store.commit(one.batch)
+    assert reader.counts()._asdict() == {
+        "executions": 3,
+        "open_executions": 2,
+        "suspended_executions": 1,
+        "pending_timers": 1,
+        "open_activities": 1,
+        "events": 7,
+    }

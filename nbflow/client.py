@@ -65,6 +65,7 @@ class Client:
         self.store = EventStore.open(path, holder=_holder())
         self.codec = Codec(BlobReader(self.store))
         self.engine = Engine(self.store, self.codec, clock, options)
+        self.codec.resolve_class = self.engine.find_class
         self._cursors = threading.local()
         try:
             self.engine.start()
@@ -266,7 +267,7 @@ def close() -> None:
 
 def use_client(client: Client | None) -> Client | None:
     """Make a client the default, and return the one before. For tests."""
-    global _default  # noqa: PLW0603  the one default of the process
+    global _default
     with _lock:
         previous, _default = _default, client
         return previous

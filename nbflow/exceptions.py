@@ -16,6 +16,7 @@
         * NotInWorkflowError          a workflow-only function was called elsewhere
         * NotInActivityError          an activity-only function was called elsewhere
         * DefinitionError             a function can't be a workflow or an activity
+            * MissingDefinitionError  a definition, or a part of it, is not in this process yet
     * ClientError                     a request could not be served
         * WorkflowNotFoundError       no such execution
         * WorkflowAlreadyStartedError an open execution has this id
@@ -60,6 +61,7 @@ __all__ = [
     "FailureError",
     "ForeignStoreError",
     "HistoryCorruptedError",
+    "MissingDefinitionError",
     "NbflowError",
     "NondeterminismError",
     "NotInActivityError",
@@ -372,6 +374,10 @@ class NotInActivityError(WorkflowError):
 
 class DefinitionError(WorkflowError):
     """A function can't be a workflow or an activity as it is written."""
+
+
+class MissingDefinitionError(DefinitionError):
+    """A definition, or a part of it, is not in this process and could not be rebuilt from the store."""
 
 
 class ClientError(NbflowError):

@@ -104,6 +104,10 @@ class Registry:
         """Return a version of this process, or None."""
         return self._by_hash.get(f"{kind}:{hash_}")
 
+    def all(self) -> list[Definition]:
+        """Return every version of this process."""
+        return list(self._by_hash.values())
+
     def names(self, kind: DefinitionKind) -> list[str]:
         """Return the names registered for a kind, sorted."""
         return sorted(name for k, name in self._current if k == kind)

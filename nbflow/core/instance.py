@@ -69,8 +69,8 @@ from nbflow.core.payloads import Converter, Payload
 from nbflow.core.runtime import WorkflowInfo
 from nbflow.core.sandbox import WorkflowGlobals, rebind_function
 from nbflow.exceptions import (
-    DefinitionError,
     HistoryCorruptedError,
+    MissingDefinitionError,
     NondeterminismError,
     PayloadError,
     ReadOnlyContextError,
@@ -129,7 +129,7 @@ class WorkflowInstance:
         self._evicting = False
         self._refusals = 0
         self._closing = False
-        self._unrunnable: DefinitionError | None = None
+        self._unrunnable: MissingDefinitionError | None = None
 
     # Events in, commands out.
 
@@ -296,7 +296,7 @@ class WorkflowInstance:
         error = task.exception()
         if error is None:
             self._close(CompleteWorkflowExecution(result=task.result()))
-        elif isinstance(error, DefinitionError):
+        elif isinstance(error, MissingDefinitionError):
             # Not the code's failure but ours to find its parts: the execution stays open until they are there.
             self._unrunnable = error
         else:

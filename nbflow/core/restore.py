@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, DefinitionKind
-from nbflow.exceptions import DefinitionError
+from nbflow.exceptions import MissingDefinitionError
 
 __all__ = ["restore_definition"]
 
@@ -40,7 +40,7 @@ def restore_definition(
 
     Raises
     ------
-    DefinitionError
+    MissingDefinitionError
         When it can't be rebuilt; says what is missing.
     """
     tree = json.loads(manifest or "{}")
@@ -64,7 +64,7 @@ def _import(module: str, qualname: str, what: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except Exception as error:
         msg = f"{what} can't be rebuilt: {module}.{qualname} is not to be had here ({type(error).__name__}: {error})"
-        raise DefinitionError(msg) from error
+        raise MissingDefinitionError(msg) from error
     return getattr(found, "function", found)  # type: ignore[no-any-return]
 
 
@@ -82,7 +82,7 @@ class _Namespace(dict[str, Any]):
                 f"{self._what} uses {name!r}, a {self._missing_names[name]} that could not be stored with it; "
                 f"run the notebook's definition cells, or make it a plain value, an import or a function"
             )
-            raise DefinitionError(msg)
+            raise MissingDefinitionError(msg)
         raise KeyError(name)
 
 
@@ -114,7 +114,7 @@ def _module(name: str, what: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         msg = f"{what} can't be rebuilt: it imports {name!r}, which is not installed here"
-        raise DefinitionError(msg) from error
+        raise MissingDefinitionError(msg) from error
 
 
 def _import_object(module: str, qualname: str, what: str) -> Any:
@@ -124,7 +124,7 @@ def _import_object(module: str, qualname: str, what: str) -> Any:
             found = getattr(found, part)
         except AttributeError as error:
             msg = f"{what} can't be rebuilt: {module} has no {qualname!r} any more"
-            raise DefinitionError(msg) from error
+            raise MissingDefinitionError(msg) from error
     return found
 
 
@@ -140,11 +140,11 @@ def _execute_function(source: str, namespace: dict[str, Any], filename: str, wha
         tree = ast.parse(source)
     except SyntaxError as error:
         msg = f"{what} can't be rebuilt: its stored source does not parse ({error})"
-        raise DefinitionError(msg) from error
+        raise MissingDefinitionError(msg) from error
     target = next((node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))), None)
     if target is None:
         msg = f"{what} can't be rebuilt: its source was not stored, because Python did not know it"
-        raise DefinitionError(msg)
+        raise MissingDefinitionError(msg)
     marks = [index for index, decorator in enumerate(target.decorator_list) if _is_mark(decorator)]
     target.decorator_list = target.decorator_list[marks[-1] + 1 :] if marks else target.decorator_list
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

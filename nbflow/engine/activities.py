@@ -25,6 +25,7 @@ from nbflow.engine.execution import ActivityTask, Execution, Outcome
 from nbflow.engine.interpreter import Interpreter
 from nbflow.engine.journal import Journal
 from nbflow.engine.levels import level_name
+from nbflow.exceptions import MissingDefinitionError
 from nbflow.store import AttemptRow, DispatchRow, LogRow, PendingAttempt
 
 __all__ = ["LOST_LIMIT", "Activities", "Runner"]
@@ -122,17 +123,24 @@ class Activities:
 
     def _kind_of(self, task: ActivityTask) -> str | None:
         """Where the activity runs; None, and the task is blocked, if nobody defined it yet."""
+        definition = self._definition_of(task)
+        if definition is None:
+            self._blocked.append(task)
+            return None
+        return definition.options.get("run_in") or ("loop" if definition.is_async else "thread")
+
+    def _definition_of(self, task: ActivityTask) -> Definition | None:
+        """Find an activity's code; None, told in the log once, if it is not here yet."""
         name = task.scheduled.activity_type
-        definition = self._find(name)
-        if definition is not None:
-            return definition.options.get("run_in") or ("loop" if definition.is_async else "thread")
-        if task.state != "Blocked":
+        try:
+            definition = self._find(name)
+            why = f"no activity {name!r} is defined here"
+        except MissingDefinitionError as error:
+            definition, why = None, str(error)
+        if definition is None and task.state != "Blocked":
             task.state = "Blocked"
-            self._log(
-                task, f"no activity {name!r} is defined here; run the cell that defines it and the workflow goes on"
-            )
-        self._blocked.append(task)
-        return None
+            self._log(task, f"{why}; run the cell that defines it and the workflow goes on")
+        return definition
 
     def _has_room(self, kind: str, task: ActivityTask) -> bool:
         """True if the task may be authorised now; one that counts attempts or time is never ahead of its turn."""
@@ -184,11 +192,11 @@ class Activities:
 
     def _run(self, task: ActivityTask, kind: str) -> None:
         """Start an authorised attempt."""
-        definition = self._find(task.scheduled.activity_type) if task.state == "Authorised" else None
+        definition = self._definition_of(task) if task.state == "Authorised" else None
         if definition is None:
             self._free(kind)
-            if task.state == "Authorised":
-                self._enqueue(task)
+            if task.state == "Blocked":
+                self._blocked.append(task)
             return
         task.state = "Running"
         task.started_time = self.clock.now()
@@ -275,6 +283,8 @@ class Activities:
 
     def _settle(self, task: ActivityTask, make: Callable[[int, int], list[HistoryEvent]]) -> None:
         """Write the outcome, and let the workflow react."""
+        if task.state == "Settled":  # the execution closed before a posted settlement came
+            return
         _forget(task)
         del task.execution.tasks[task.scheduled.event_id]
         self._interpreter.deliver(task.execution, make)
@@ -290,18 +300,17 @@ class Activities:
     # Cancellation and deadlines.
 
     def request_cancel(self, execution: Execution, event: ActivityTaskCancelRequested) -> None:
-        """Pass on a cancellation: to the attempt under way, or by settling what does not run."""
+        """Pass on a cancellation, once it is durable."""
         task = execution.tasks.get(event.scheduled_event_id)
-        if task is None:
-            return
-        task.cancel_requested_event_id = event.event_id
+        if task is not None:
+            task.cancel_requested_event_id = event.event_id
+            self.journal.after_commit(self._cancel, task)
+
+    def _cancel(self, task: ActivityTask) -> None:
+        """Tell the attempt under way, or settle what does not run."""
         if task.running is not None:
             self._runners[task.running.kind].cancel(task.running)
-        else:
-            self.post(self._cancel_waiting, task)
-
-    def _cancel_waiting(self, task: ActivityTask) -> None:
-        if task.state in ("Queued", "Backoff", "Blocked", "Authorised"):
+        elif task.state != "Settled":
             self._settle(task, lambda event_id, now: outcomes.canceled(task, event_id, now, was_started=False))
 
     def _watch_schedule(self, task: ActivityTask) -> None:
@@ -386,7 +395,7 @@ class Activities:
                 task.latest_details = beat.details
             self._lose(task)
         elif task.cancel_requested_event_id is not None:
-            self.post(self._cancel_waiting, task)
+            self.post(self._cancel, task)
         elif pending.next_attempt_time is not None and pending.next_attempt_time > self.clock.now():
             task.state = "Backoff"
             task.attempt_deadlines.append(self._deadlines.add(pending.next_attempt_time, self._end_backoff, task))
@@ -402,7 +411,7 @@ class Activities:
             info={"type": _LOST, "lost": lost},
         )
         if task.cancel_requested_event_id is not None:
-            self.post(self._cancel_waiting, task)
+            self.post(self._cancel, task)
         elif lost >= LOST_LIMIT or (task.policy.maximum_attempts and task.attempt >= task.policy.maximum_attempts):
             self.post(self._fail, task, failure, RetryState.MAXIMUM_ATTEMPTS_REACHED)
         else:
@@ -429,7 +438,8 @@ def _policy(event: ActivityTaskScheduled) -> RetryPolicy:
 def _is_strict(task: ActivityTask) -> bool:
     event = task.scheduled
     return bool(
-        task.policy.maximum_attempts
+        task.last_failure  # one that was lost may be what kills the process: count it exactly
+        or task.policy.maximum_attempts
         or event.start_to_close_timeout
         or event.heartbeat_timeout
         or event.schedule_to_start_timeout

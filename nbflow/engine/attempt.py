@@ -108,7 +108,7 @@ class Attempt(ActivityContext):
             task.persisted_heartbeat = now
             row = HeartbeatRow(*task.key, self.number, now, task.latest_details)
             self.owner.post(lambda: self.owner.journal.batch.heartbeats.append(row))
-        if task.cancel_requested_event_id is not None:
+        if self.cancel_requested:
             msg = f"cancellation of activity {task.scheduled.activity_type} was requested"
             raise ActivityCancelled(msg)
 

@@ -35,7 +35,7 @@ from nbflow.engine.requests import Requests, Start
 from nbflow.engine.residency import Definitions, Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.watchdog import Watchdog
-from nbflow.exceptions import EngineClosedError, NbflowError
+from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError
 from nbflow.store import EventStore, LogRow
 
 __all__ = ["Engine", "EngineOptions"]
@@ -115,10 +115,11 @@ class Engine:
     def _assemble(self) -> None:
         options, clock = self.options, self.clock
         reader = self.store.reader()
-        self.journal = Journal(self.store, self._post_urgent, self._on_commit_failed)
+        self.journal = Journal(self.store, self._post_urgent, self._on_commit_failed, self._guarded)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
         self._definitions = definitions = Definitions(reader, self.journal, clock)
+        self.find_class = definitions.find_class
         runners: dict[str, Runner] = {
             "thread": ThreadRunner(options.threads),
             "loop": LoopRunner(self._loop, options.loop_tasks),
@@ -288,9 +289,10 @@ class Engine:
     def _turn(self) -> None:
         self._is_woken = False
         self._definitions.begin_turn()
-        self._take_inbox(_ITEMS_PER_TURN)
         if self._broken is not None:
+            self._refuse_inbox()
             return
+        self._take_inbox(_ITEMS_PER_TURN)
         for deadline in self.deadlines.take_due(self.clock.now()):
             callback, args = deadline.callback, deadline.args
             if callback is not None:
@@ -315,6 +317,13 @@ class Engine:
                 return
             callback, args = inbox.popleft()
             self._guarded(callback, args)
+
+    def _refuse_inbox(self) -> None:
+        """Tell callers that the engine has stopped; nothing else in the inbox matters any more."""
+        while self._inbox:
+            callback, args = self._inbox.popleft()
+            if callback == self._serve:
+                self._guarded(callback, args)
 
     def _guarded(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         """Run a callback; an error in nbflow itself is told and does not stop the engine."""
@@ -355,7 +364,15 @@ class Engine:
     # Reports.
 
     def _on_definition(self) -> None:
-        self.post(self.activities.unblock)
+        self.post(self._look_again)
+
+    def _look_again(self) -> None:
+        """Something was defined: what lacked it may go on."""
+        self.activities.unblock()
+        lacking = [run_id for run_id, error in self.problems.items() if isinstance(error, MissingDefinitionError)]
+        for run_id in lacking:
+            del self.problems[run_id]
+        self.residency.recover(lacking)
 
     def _on_closed(self, execution: Execution, event: HistoryEvent) -> None:
         self.requests.on_closed(execution, event)
@@ -392,6 +409,8 @@ class Engine:
         """Stop: what is in memory is ahead of the log, and only the log counts."""
         self._broken = error
         self.requests.fail_all(error)
+        self.residency.give_up()
+        self._refuse_inbox()
 
 
 def _nothing() -> None:

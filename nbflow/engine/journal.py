@@ -42,15 +42,24 @@ class Journal:
         Hands a callback to the engine's thread.
     on_failure
         Hears, on the engine's thread, that a commit failed; nothing is committed after that.
+    run
+        Runs an action so that an error in it stops no other.
     """
 
-    def __init__(self, store: _Commits, post: Callable[..., None], on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        store: _Commits,
+        post: Callable[..., None],
+        on_failure: Callable[[BaseException], None],
+        run: Callable[[Callable[..., None], tuple[Any, ...]], None],
+    ) -> None:
         self._store = store
         self._post = post
         self._on_failure = on_failure
+        self._run = run
         self._actions: list[Action] = []
-        self._answers: list[tuple[Future[Any], Any]] = []
-        self._answers_in_flight: list[tuple[Future[Any], Any]] = []
+        self._answers: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self._answers_in_flight: list[tuple[Future[Any], Callable[[], Any]]] = []
         self._queue: queue.SimpleQueue[tuple[Batch, list[Action]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.batch = Batch()
@@ -81,7 +90,11 @@ class Journal:
 
     def answer(self, answer: Future[Any], value: Any = None) -> None:
         """Resolve a caller's future once all taken down so far is durable; fail it if that fails."""
-        self._answers.append((answer, value))
+        self._answers.append((answer, lambda: value))
+
+    def answer_later(self, answer: Future[Any], find: Callable[[], Any]) -> None:
+        """Resolve a caller's future with what ``find`` then finds, or raises."""
+        self._answers.append((answer, find))
 
     def flush(self, *, inline: bool = False) -> None:
         """Have what gathered committed, unless a commit is under way: its end flushes again.
@@ -131,14 +144,10 @@ class Journal:
         self.in_flight = False
         self.committed = self.sequence - 1
         answers, self._answers_in_flight = self._answers_in_flight, []
-        for answer, value in answers:
-            if not answer.done():
-                if isinstance(value, BaseException):
-                    answer.set_exception(value)
-                else:
-                    answer.set_result(value)
+        for answer, find in answers:
+            _resolve(answer, find)
         for action, args in actions:
-            action(*args)
+            self._run(action, args)
         self.flush()
 
     def _failed(self, error: BaseException) -> None:
@@ -155,3 +164,12 @@ class Journal:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+
+
+def _resolve(answer: Future[Any], find: Callable[[], Any]) -> None:
+    if answer.done():
+        return
+    try:
+        answer.set_result(find())
+    except Exception as error:  # noqa: BLE001  the caller's to handle
+        answer.set_exception(error)

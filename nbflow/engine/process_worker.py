@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -45,13 +47,22 @@ class _Worker:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._codec = Codec(self._load_blob)
+        self._codec = Codec(self._load_blob, resolve_class=self._find_class)
         self._definitions: dict[str, Definition] = {}
 
     def _load_blob(self, sha256: str) -> tuple[str, bytes]:
         self._pipe.send(("blob", sha256))
         encoding, data = self._pipe.recv()
         return encoding, data
+
+    def _find_class(self, module: str, qualname: str) -> type | None:
+        for definition in self._definitions.values():
+            found = definition.bindings.get(qualname)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
+        self._pipe.send(("class", module, qualname))
+        portable = self._pipe.recv()
+        return None if portable is None else self._definition(portable).bindings.get(qualname)
 
     def _lookup(self, kind: DefinitionKind, name: str) -> Definition | None:
         self._pipe.send(("definition", kind, name))
@@ -112,8 +123,15 @@ def _plain(payload: Payload) -> list[tuple[str, str, bytes]]:
     return [(blob.sha256, blob.encoding, blob.data) for blob in payload.blobs]
 
 
+def _die_with_parent(descriptor: int) -> None:
+    """End this process when the engine's does, whatever user code is doing: the pipe then closes."""
+    os.read(descriptor, 1)
+    os._exit(1)
+
+
 def main() -> None:
-    """Serve the pipe whose file descriptor is the first argument."""
+    """Serve the pipe whose file descriptor is the first argument; the second closes when the engine's process ends."""
+    threading.Thread(target=_die_with_parent, args=(int(sys.argv[2]),), daemon=True).start()
     OutputCapture().start()
     _Worker(Connection(int(sys.argv[1]))).serve()
 

@@ -6,6 +6,7 @@ It talks to the engine through a pipe: heartbeats, log lines, requests for large
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -30,17 +31,24 @@ class _Worker:
     def __init__(self) -> None:
         ours, theirs = Pipe()
         self.pipe: Connection = ours
+        watched, self._lifeline = os.pipe()  # closes when this process ends, however it ends
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "nbflow.engine.process_worker", str(theirs.fileno())]
+        command = [sys.executable, "-m", "nbflow.engine.process_worker", str(theirs.fileno()), str(watched)]
         self.process = subprocess.Popen(  # noqa: S603  our own module
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            pass_fds=[theirs.fileno(), watched],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
+        os.close(watched)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
         self.pipe.close()
+        os.close(self._lifeline)
 
 
 class ProcessRunner(ThreadRunner):
@@ -96,6 +104,8 @@ class ProcessRunner(ThreadRunner):
                 case ("definition", kind, name):
                     found = REGISTRY.current(kind, name)
                     pipe.send(None if found is None else _portable(found))
+                case ("class", module, qualname):
+                    pipe.send(_definition_with_class(module, qualname))
                 case ("completed", text, blobs):
                     return Outcome(result=Payload(text, _blobs(blobs)))
                 case ("failed", tree):
@@ -134,6 +144,15 @@ class ProcessRunner(ThreadRunner):
 
 def _portable(definition: Definition) -> tuple[str, str, str, str, str]:
     return definition.kind, definition.name, definition.hash, definition.source, definition.manifest
+
+
+def _definition_with_class(module: str, qualname: str) -> tuple[str, str, str, str, str] | None:
+    """Find a definition whose rebuilding brings a notebook's class with it."""
+    for definition in REGISTRY.all():
+        tree = json.loads(definition.manifest or "{}")
+        if tree.get("module") == module and "source" in (tree.get("globals") or {}).get(qualname, {}):
+            return _portable(definition)
+    return None
 
 
 def _blobs(blobs: list[tuple[str, str, bytes]]) -> tuple[Blob, ...]:

@@ -118,7 +118,7 @@ class Requests:
                 for start, (workflow_id, _) in zip(starts, ids, strict=True)
             ]
         except ClientError as error:
-            self._journal.answer(answer, error)
+            self._journal.answer_later(answer, _raiser(error))
         else:
             self._journal.answer(answer, runs)
 
@@ -233,10 +233,7 @@ class Requests:
     def history(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
         """Answer with the events so far, once they are durable."""
         run = self.find(workflow_id, run_id)
-        self._journal.after_commit(self._answer_history, run, answer)
-
-    def _answer_history(self, run: RunState, answer: Answer) -> None:
-        answer.set_result(self._reader.histories([run.run_id]).get(run.run_id, []))
+        self._journal.answer_later(answer, lambda: self._reader.histories([run.run_id]).get(run.run_id, []))
 
     def _with_execution(self, run: RunState, answer: Answer, action: Callable[[Execution], None]) -> None:
         def act(execution: Execution | None) -> None:
@@ -344,25 +341,27 @@ class Requests:
         """Answer a query; a closed execution is rebuilt for it, in memory."""
         run = self.find(workflow_id, run_id)
         if run.status == "Running":
-            self._with_execution(
-                run, answer, lambda execution: self._answer_query(execution.instance, name, args, answer)
-            )
+
+            def act(execution: Execution) -> None:
+                self._journal.answer(answer, self._query(execution.instance, name, args))
+
+            self._with_execution(run, answer, act)
             return
-        history = self._reader.histories([run.run_id]).get(run.run_id)
-        if not history:
-            self._journal.after_commit(self.query, workflow_id, run_id, name, args, answer)
-            return
+        self._journal.answer_later(answer, lambda: self._query_closed(run, name, args))
+
+    def _query_closed(self, run: RunState, name: str, args: Sequence[Any]) -> Any:
+        history = self._reader.histories([run.run_id]).get(run.run_id, [])
         definition = self._definitions.workflow(run.definition_hash, run.workflow_type)
         instance = WorkflowInstance(run.run_id, definition, self._converter)
         try:
             replay(instance, [event for event in history if type(event) not in CLOSING_EVENTS])
-            self._answer_query(instance, name, args, answer)
+            return self._query(instance, name, args)
         finally:
             instance.evict()
 
-    def _answer_query(self, instance: WorkflowInstance, name: str, args: Sequence[Any], answer: Answer) -> None:
-        value = self._converter.decode(self._converter.encode(instance.query(name, args)))
-        self._journal.answer(answer, value)
+    def _query(self, instance: WorkflowInstance, name: str, args: Sequence[Any]) -> Any:
+        """Ask a handler, and let its answer take the way through the codec: the caller is on another thread."""
+        return self._converter.decode(self._converter.encode(instance.query(name, args)))
 
     # Waiting for the end.
 
@@ -378,17 +377,13 @@ class Requests:
         if run.closing_event is not None:
             self._journal.answer(answer, run.closing_event)
             return
-        if not self._journal.is_idle:  # its last events may not be in the store yet
-            self._journal.after_commit(self._answer_closed, run, answer)
-            return
-        self._answer_closed(run, answer)
+        self._journal.answer_later(answer, lambda: self._closing_event(run))
 
-    def _answer_closed(self, run: RunState, answer: Answer) -> None:
+    def _closing_event(self, run: RunState) -> HistoryEvent:
         history = self._reader.histories([run.run_id]).get(run.run_id)
-        if history:
-            answer.set_result(history[-1])
-        else:
-            answer.set_exception(WorkflowNotFoundError(run.workflow_id, run.run_id))
+        if not history:
+            raise WorkflowNotFoundError(run.workflow_id, run.run_id)
+        return history[-1]
 
     def on_closed(self, execution: Execution, event: HistoryEvent) -> None:
         """Tell those who wait, once the closing event is durable."""
@@ -419,6 +414,13 @@ class Requests:
             for answer in answers:
                 if not answer.done():
                     answer.set_exception(error)
+
+
+def _raiser(error: BaseException) -> Callable[[], Any]:
+    def find() -> Any:
+        raise error
+
+    return find
 
 
 def _seconds(value: Duration | None) -> float | None:

@@ -7,8 +7,9 @@ by one query and a replay.
 from __future__ import annotations
 
 import itertools
+import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from nbflow.core.definitions import REGISTRY, Definition, DefinitionKind
@@ -30,8 +31,8 @@ from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.interpreter import STATUS_OF_CLOSING_EVENT, Interpreter
 from nbflow.engine.journal import Journal
-from nbflow.exceptions import DefinitionError, HistoryCorruptedError
-from nbflow.store import DefinitionRow, Reader
+from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError
+from nbflow.store import DefinitionRow, PendingAttempt, Reader
 
 __all__ = ["Definitions", "Residency"]
 
@@ -55,7 +56,8 @@ class Definitions:
         self._reader = reader
         self._journal = journal
         self._clock = clock
-        self._stored: set[tuple[str, str]] = set()
+        self._stored: dict[tuple[str, str], str] = {}
+        """Hash of the latest stored definition, by kind and name; as far as known."""
         self._restored: dict[tuple[str, str], Definition] = {}
         self._this_turn: dict[str, Definition] = {}
 
@@ -81,7 +83,7 @@ class Definitions:
 
         Raises
         ------
-        DefinitionError
+        MissingDefinitionError
             When it is neither here nor can be rebuilt.
         """
         definition = REGISTRY.by_hash("workflow", hash_)
@@ -92,7 +94,7 @@ class Definitions:
             row = self._reader.definition(hash_)
             if row is None:
                 msg = f"the definition {hash_[:12]} of workflow {name!r} is neither in this process nor in the store"
-                raise DefinitionError(msg)
+                raise MissingDefinitionError(msg)
             definition = REGISTRY.remember(self._restore(row))
         return definition
 
@@ -107,27 +109,48 @@ class Definitions:
         key = (row.kind, row.hash)
         if key not in self._restored:
             kind: DefinitionKind = "workflow" if row.kind == "workflow" else "activity"
-            self._stored.add(key)
             self._restored[key] = restore_definition(kind, row.name, row.hash, row.source, row.manifest, self._find)
         return self._restored[key]
 
     def store(self, definition: Definition) -> None:
-        """Take a definition down, once."""
-        key = (definition.kind, definition.hash)
-        if key in self._stored:
+        """Take a definition down, unless it is the latest of its name in the store."""
+        name = (definition.kind, definition.name)
+        if self._stored.get(name) == definition.hash:
             return
-        self._stored.add(key)
-        if self._reader.definition(definition.hash) is None:
-            self._journal.batch.definitions.append(
-                DefinitionRow(
-                    definition.hash,
-                    definition.kind,
-                    definition.name,
-                    definition.source,
-                    definition.manifest,
-                    self._clock.now(),
-                )
+        if name not in self._stored:
+            row = self._reader.latest_definition(*name)
+            if row is not None and row.hash == definition.hash:
+                self._stored[name] = definition.hash
+                self._store_used(definition)
+                return
+        self._stored[name] = definition.hash
+        self._journal.batch.definitions.append(
+            DefinitionRow(
+                definition.hash,
+                definition.kind,
+                definition.name,
+                definition.source,
+                definition.manifest,
+                self._clock.now(),
             )
+        )
+        self._store_used(definition)
+
+    def _store_used(self, definition: Definition) -> None:
+        """Take down what a definition calls too: a process without the cells will need it."""
+        for entry in (json.loads(definition.manifest or "{}").get("globals") or {}).values():
+            if "definition" in entry:
+                used = REGISTRY.current(*entry["definition"])
+                if used is not None:
+                    self.store(used)
+
+    def find_class(self, module: str, qualname: str) -> type | None:
+        """Find a class of a notebook whose cells have not run, among rebuilt definitions."""
+        for definition in self._restored.values():
+            found = definition.bindings.get(qualname)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
+        return None
 
 
 class _Problems(Protocol):
@@ -230,17 +253,25 @@ class Residency:
             run = self._run_of(run_id, history)
             if type(history[-1]) in CLOSING_EVENTS:
                 run.status = STATUS_OF_CLOSING_EVENT[type(history[-1])]
+            if run.status != "Running":  # or closed in memory, by an event that is not durable yet
                 continue
             try:
-                execution = self._rebuild(run, history)
+                self._bring_back(run, history, pending)
             except Exception as error:  # noqa: BLE001  this one is parked, the others live
                 self._on_problem(run, error)
-                continue
-            self.executions[run_id] = execution
-            for event_id in execution.instance.activities:
+
+    def _bring_back(
+        self, run: RunState, history: list[HistoryEvent], pending: Mapping[tuple[str, int], PendingAttempt]
+    ) -> None:
+        execution = self._rebuild(run, history)
+        self.executions[run.run_id] = execution
+        if execution.instance.outstanding:  # the code asks for more than it did: it was changed at its end
+            self._interpreter.take_down_commands(execution)
+        for event_id in list(execution.instance.activities):
+            if event_id <= len(history):
                 scheduled = history[event_id - 1]
                 assert isinstance(scheduled, ActivityTaskScheduled)
-                self._activities.resume(execution, scheduled, pending.get((run_id, event_id)))
+                self._activities.resume(execution, scheduled, pending.get((run.run_id, event_id)))
 
     def _run_of(self, run_id: str, history: list[HistoryEvent]) -> RunState:
         run = self.runs.get(run_id)
@@ -269,8 +300,6 @@ class Residency:
             if type(event) is ActivityTaskCancelRequested:
                 execution.cancel_requests[event.scheduled_event_id] = event.event_id
         self._take_up_deadlines(execution, history)
-        if instance.outstanding:
-            self._interpreter.take_down_commands(execution)
         return execution
 
     def _take_up_deadlines(self, execution: Execution, history: list[HistoryEvent]) -> None:
@@ -316,8 +345,16 @@ class Residency:
         self._deadlines.add(self._horizon, self.look_ahead, window)
 
     def _wake(self, run_id: str) -> None:
-        if run_id not in self.executions:
+        run = self.runs.get(run_id)
+        if run_id not in self.executions and (run is None or run.status == "Running"):
             self._wanted.setdefault(run_id, [])
+
+    def give_up(self) -> None:
+        """Tell everybody who waits for an execution that it will not come back."""
+        wanted, self._wanted = self._wanted, {}
+        for actions in wanted.values():
+            for action in actions:
+                action(None)
 
     def recover(self, run_ids: Iterable[str]) -> None:
         """Bring back what was running when the last process ended."""

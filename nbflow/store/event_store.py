@@ -17,7 +17,7 @@ from nbflow.exceptions import StoreNotWritableError
 from nbflow.store import opening
 from nbflow.store.migrations import bring_up_to_date, check_version, store_id
 from nbflow.store.opening import store_error
-from nbflow.store.queries import run_query
+from nbflow.store.queries import run_query, to_frame
 from nbflow.store.reader import Reader
 from nbflow.store.rows import Batch
 from nbflow.store.writer import Writer
@@ -112,7 +112,9 @@ class EventStore:
             return
         self._closed = True
         for cursor in list(self._cursors):
-            cursor.interrupt()
+            # one that its user has closed refuses
+            with suppress(duckdb.Error):
+                cursor.interrupt()
         try:
             if not self.read_only:
                 self._connection.execute("CHECKPOINT store")
@@ -248,7 +250,7 @@ class EventStore:
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
     ) -> duckdb.DuckDBPyConnection:
-        """Run SQL over the log and give the cursor that holds the result (``.df()`` makes a DataFrame).
+        """Run SQL over the log and give the cursor that holds the result.
 
         Parameters
         ----------
@@ -263,7 +265,7 @@ class EventStore:
         ------
         ClientError
             When a statement would write, a name has no value, or there is no statement.
-        duckdb.Error
+        SqlError
             When DuckDB refuses the SQL.
         """
         cursor = self.cursor()
@@ -271,3 +273,7 @@ class EventStore:
             self._check_writable()
             cursor.execute("SET search_path = 'store.main,store.nbflow'")
         return run_query(cursor, query, parameters, write=write)
+
+    def frame(self, query: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False) -> Any:
+        """Run SQL as :meth:`sql` does and give the result as a pandas DataFrame."""
+        return to_frame(self.sql(query, parameters, write=write))

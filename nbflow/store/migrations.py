@@ -19,6 +19,10 @@ def _migrations() -> list[tuple[int, str]]:
     return sorted((int(file.name[:4]), file.read_text(encoding="utf-8")) for file in files)
 
 
+def _views() -> str:
+    return (_FILES / "views.sql").read_text(encoding="utf-8")
+
+
 SCHEMA_VERSION = 1
 """Number of the newest migration."""
 
@@ -74,7 +78,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, version: int) -> str
     str
         The store's id.
     """
-    views = (_FILES / "views.sql").read_text(encoding="utf-8")
+    views = _views()
     digest = hashlib.sha256(views.encode()).hexdigest()
     connection.begin()
     try:

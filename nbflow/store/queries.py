@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
-from nbflow.exceptions import ClientError
+from nbflow.exceptions import ClientError, SqlError
 
-__all__ = ["run_query"]
+__all__ = ["run_query", "to_frame"]
 
 # What may run without `write`. The read-only transaction around it is what protects the log (in DuckDB 2.0 even a
 # SELECT can insert); this list is for clear words, and keeps out what would reach beyond the transaction.
@@ -43,10 +44,13 @@ def run_query(
     ------
     ClientError
         When a statement would write, a name has no value, or there is no statement.
-    duckdb.Error
+    SqlError
         When DuckDB refuses the SQL.
     """
-    statements = cursor.extract_statements(query)
+    try:
+        statements = cursor.extract_statements(query)
+    except duckdb.Error as error:
+        raise SqlError(str(error)) from None
     if not statements:
         msg = "there is no SQL to run; write a query, e.g. SELECT * FROM executions"
         raise ClientError(msg)
@@ -60,8 +64,18 @@ def run_query(
     except duckdb.TransactionException as error:
         if "read-only" in str(error):
             raise _would_write(query) from None
-        raise
+        raise SqlError(str(error)) from None
+    except duckdb.Error as error:
+        raise SqlError(str(error)) from None
     return cursor
+
+
+def to_frame(cursor: duckdb.DuckDBPyConnection) -> Any:
+    """Return a cursor's result as a pandas DataFrame; times with a zone come in UTC."""
+    with warnings.catch_warnings():
+        # DuckDB calls pandas in a way that pandas 3.1 deprecates
+        warnings.filterwarnings("ignore", message="The inplace keyword")
+        return cursor.df()
 
 
 def _check_reads(statement: duckdb.Statement) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import tomllib
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from nbflow.exceptions import ConfigurationError, EngineClosedError
 from nbflow.handle import WorkflowHandle, wait_for
 from nbflow.store import EventStore
 from nbflow.store.codec import Codec
-from nbflow.store.queries import run_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,11 +165,7 @@ class Client:
         pandas.DataFrame
             The answer. Times are UTC.
         """
-        answer = run_query(self.cursor(), query, parameters or {}, write=write)
-        with warnings.catch_warnings():
-            # DuckDB 2.0 itself calls pandas in a way that pandas 3.1 deprecates
-            warnings.filterwarnings("ignore", message="The inplace keyword")
-            return answer.df()
+        return self.store.frame(query, parameters, write=write)  # type: ignore[no-any-return]
 
 
 _default: Client | None = None

@@ -35,6 +35,23 @@ def test_a_floor_yields_figures(engine, workload):
     assert WORKLOADS[workload].cell(ran.figures)
 
 
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_workload_plays_on_nbflow(workload):
+    """nbflow gives figures for each workload; W4 and W5 go on in a second process after the first was killed."""
+    ran = played("nbflow_async", workload)
+    assert ran.error == ""
+    assert ran.figures[WORKLOADS[workload].headline] > 0
+    assert all(value > 0 for value in ran.figures.values())
+
+
+@pytest.mark.parametrize("workload", ["w1", "w2", "w5"])
+def test_plain_functions_play_too(workload):
+    """The other colour of functions runs the same workloads: steps in sequence, gathered, and after a crash."""
+    ran = played("nbflow_threads", workload)
+    assert ran.error == ""
+    assert ran.figures[WORKLOADS[workload].headline] > 0
+
+
 def test_what_an_engine_cannot_play_is_told_as_not_available():
     """A workload without a function in the adapter is no failure: its cell says n/a."""
     ran = played("raw_fdatasync", "w4")

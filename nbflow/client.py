@@ -165,7 +165,7 @@ class Client:
         pandas.DataFrame
             The answer. Times are UTC.
         """
-        return self.store.frame(query, parameters, write=write)  # type: ignore[no-any-return]
+        return self.store.frame(query, parameters, write=write)
 
 
 _default: Client | None = None

@@ -41,6 +41,7 @@ from nbflow.store import EventStore, LogRow
 __all__ = ["Engine", "EngineOptions"]
 
 _ITEMS_PER_TURN = 256
+_CLEANUP_SECONDS = 1.0
 _OUTPUT = OutputCapture()
 _YOUNG_OBJECTS = 20_000
 """Allocations between garbage collections while an engine runs: with Python's 700, a quarter of its time goes there."""
@@ -201,16 +202,25 @@ class Engine:
         self.requests.fail_all(EngineClosedError("the store was closed; open it again and executions go on"))
         for execution in list(self.residency.executions.values()):
             self.residency.remove(execution)
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.call_soon(self._loop.stop)
+        self._loop.stop()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            self._end_tasks()
         finally:
             self._loop.close()
+
+    def _end_tasks(self) -> None:
+        """Cancel activities on the loop and give them a moment to clean up; they go on at the next start."""
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_CLEANUP_SECONDS))
+        for task in asyncio.all_tasks(self._loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own switch
 
     # The inbox.
 

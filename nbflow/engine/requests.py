@@ -99,11 +99,16 @@ class Requests:
         self._ordinals: Counter[str] = Counter()
         self._waiting: dict[str, list[Answer]] = {}
         self._recently_closed: deque[RunState] = deque()
+        residency.on_forgotten = self._on_forgotten
 
     @property
     def anyone_waits(self) -> bool:
         """True if a caller waits for an execution to close."""
         return bool(self._waiting)
+
+    def _on_forgotten(self, run: RunState) -> None:
+        if self._latest.get(run.workflow_id) is run:
+            del self._latest[run.workflow_id]
 
     # Starting.
 
@@ -395,7 +400,7 @@ class Requests:
         run.closing_event = event
         self._recently_closed.append(run)
         if len(self._recently_closed) > _CLOSINGS_KEPT:
-            self._recently_closed.popleft().closing_event = None
+            self._residency.forget(self._recently_closed.popleft())
         waiting = self._waiting.pop(run.run_id, None)
         for answer in waiting or ():
             self._journal.answer(answer, event)

@@ -198,6 +198,8 @@ class Residency:
         self.executions: OrderedDict[str, Execution] = OrderedDict()
         """In memory, by run id, least recently moved first."""
         self.runs: dict[str, RunState] = {}
+        """What is known of executions: those in memory, and those that closed a short while ago."""
+        self.on_forgotten: Callable[[RunState], None] = lambda run: None  # noqa: ARG005
 
     def add(self, execution: Execution) -> None:
         """Take in an execution that has just started."""
@@ -207,6 +209,11 @@ class Residency:
         """Let an execution go for good."""
         if self.executions.pop(execution.run_id, None) is not None:
             execution.instance.evict()
+
+    def forget(self, run: RunState) -> None:
+        """Drop what is known of an execution that is not in memory: the log knows it too."""
+        if run.run_id not in self.executions and self.runs.pop(run.run_id, None) is run:
+            self.on_forgotten(run)
 
     def touch(self, execution: Execution) -> None:
         """Note that an execution moved."""
@@ -332,6 +339,7 @@ class Residency:
         if earliest is not None and earliest <= self._horizon:
             self._deadlines.add(earliest, self._wake, execution.run_id)
         self.remove(execution)
+        self.forget(execution.run)
 
     # Deadlines of executions that are not in memory.
 

@@ -263,10 +263,8 @@ class EventStore:
 
         Raises
         ------
-        ClientError
-            When a statement would write, a name has no value, or there is no statement.
         SqlError
-            When DuckDB refuses the SQL.
+            When a statement would write, a name has no value, there is no statement, or DuckDB refuses it.
         """
         cursor = self.cursor()
         if write:

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from nbflow.exceptions import ClientError, SqlError
+from nbflow.exceptions import SqlError
 
 __all__ = ["run_query", "to_frame"]
 
@@ -42,10 +42,8 @@ def run_query(
 
     Raises
     ------
-    ClientError
-        When a statement would write, a name has no value, or there is no statement.
     SqlError
-        When DuckDB refuses the SQL.
+        When a statement would write, a name has no value, there is no statement, or DuckDB refuses it.
     """
     try:
         statements = cursor.extract_statements(query)
@@ -53,7 +51,7 @@ def run_query(
         raise SqlError(str(error)) from None
     if not statements:
         msg = "there is no SQL to run; write a query, e.g. SELECT * FROM executions"
-        raise ClientError(msg)
+        raise SqlError(msg)
     if not write:
         for statement in statements:
             _check_reads(statement)
@@ -71,11 +69,20 @@ def run_query(
 
 
 def to_frame(cursor: duckdb.DuckDBPyConnection) -> Any:
-    """Return a cursor's result as a pandas DataFrame; times with a zone come in UTC."""
+    """Return a cursor's result as a pandas DataFrame; times with a zone come in UTC.
+
+    Raises
+    ------
+    SqlError
+        When the query fails only now, as rows are made.
+    """
     with warnings.catch_warnings():
         # DuckDB calls pandas in a way that pandas 3.1 deprecates
         warnings.filterwarnings("ignore", message="The inplace keyword")
-        return cursor.df()
+        try:
+            return cursor.df()
+        except duckdb.Error as error:
+            raise SqlError(str(error)) from None
 
 
 def _check_reads(statement: duckdb.Statement) -> None:
@@ -88,10 +95,10 @@ def _check_reads(statement: duckdb.Statement) -> None:
     raise _would_write(statement.query)
 
 
-def _would_write(query: str) -> ClientError:
+def _would_write(query: str) -> SqlError:
     words = " ".join(query.split())
     shown = words if len(words) <= 60 else f"{words[:57]}..."
-    return ClientError(f"this SQL would change something: {shown!r}; say write=True (%%flowsql --write) if it shall")
+    return SqlError(f"this SQL would change something: {shown!r}; say write=True (%%flowsql --write) if it shall")
 
 
 def _mentioned(statement: duckdb.Statement, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -99,5 +106,5 @@ def _mentioned(statement: duckdb.Statement, parameters: Mapping[str, Any]) -> di
     missing = sorted(name for name in names if name not in parameters)
     if missing:
         msg = f"the query mentions ${missing[0]}, which has no value; pass {missing[0]}=..."
-        raise ClientError(msg)
+        raise SqlError(msg)
     return {name: parameters[name] for name in names} or None

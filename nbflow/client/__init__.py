@@ -1,0 +1,36 @@
+"""The client: opens a store and its engine, starts executions, hands out handles, answers SQL."""
+
+from __future__ import annotations
+
+from nbflow.client.client import Client
+from nbflow.client.default import (
+    close,
+    default_client,
+    executions,
+    failures,
+    get,
+    open,  # noqa: A004  the public name
+    opened_client,
+    sql,
+    timers,
+    use_client,
+)
+from nbflow.client.handle import WorkflowHandle, watch_waiting
+from nbflow.client.places import default_store_path
+
+__all__ = [
+    "Client",
+    "WorkflowHandle",
+    "close",
+    "default_client",
+    "default_store_path",
+    "executions",
+    "failures",
+    "get",
+    "open",
+    "opened_client",
+    "sql",
+    "timers",
+    "use_client",
+    "watch_waiting",
+]

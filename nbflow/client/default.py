@@ -1,0 +1,160 @@
+"""The default client of the process, and the functions of ``nbflow`` that use it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow.client.client import Client
+from nbflow.client.handle import WorkflowHandle
+from nbflow.client.places import default_store_path
+from nbflow.exceptions import EngineClosedError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "close",
+    "default_client",
+    "executions",
+    "failures",
+    "get",
+    "open",
+    "opened_client",
+    "sql",
+    "timers",
+    "use_client",
+]
+
+_default: Client | None = None
+_lock = threading.RLock()
+
+
+def open(path: str | os.PathLike[str] | None = None) -> Client:  # noqa: A001  the public name
+    """Open a store and make it the default; what was open executions in it goes on.
+
+    Parameters
+    ----------
+    path
+        Its file; made if there is none. Default :func:`default_store_path`.
+
+    Returns
+    -------
+    Client
+        Seldom needed: the functions of ``nbflow`` use the default one.
+
+    Raises
+    ------
+    StoreError
+        When it can't be opened; says why and what to do.
+    """
+    global _default  # noqa: PLW0603  the one default of the process
+    chosen = os.fspath(path) if path is not None else default_store_path()
+    with _lock:
+        if _default is not None and not _default.is_closed:
+            if _same(_default.path, chosen):
+                return _default
+            _default.close()
+        _default = Client(chosen)
+        return _default
+
+
+def _same(one: str, other: str) -> bool:
+    return ":memory:" not in (one, other) and Path(one).absolute() == Path(other).absolute()
+
+
+def close() -> None:
+    """Close the default store; open executions go on when it is opened again."""
+    with _lock:
+        if _default is not None:
+            _default.close()
+
+
+def use_client(client: Client | None) -> Client | None:
+    """Make a client the default, and return the one before. For tests."""
+    global _default
+    with _lock:
+        previous, _default = _default, client
+        return previous
+
+
+def default_client() -> Client:
+    """Return the default client, opening the default store if none is open."""
+    with _lock:
+        if _default is None or _default.is_closed:
+            return open()
+        return _default
+
+
+def opened_client() -> Client:
+    """Return the default client.
+
+    Raises
+    ------
+    EngineClosedError
+        When none is open.
+    """
+    if _default is None or _default.is_closed:
+        msg = "no store is open; nbflow.open(...) opens one"
+        raise EngineClosedError(msg)
+    return _default
+
+
+def get(workflow_id: str, run_id: str | None = None) -> WorkflowHandle:
+    """Return the handle of an execution.
+
+    Parameters
+    ----------
+    workflow_id
+        Its id.
+    run_id
+        Which run; default the latest.
+
+    Raises
+    ------
+    WorkflowNotFoundError
+        When there is none.
+    """
+    return default_client().get(workflow_id, run_id)
+
+
+def sql(query: str, **parameters: Any) -> pd.DataFrame:
+    """Query the event log with SQL.
+
+    Parameters
+    ----------
+    query
+        The views ``executions``, ``activities``, ``attempts``, ``timers``, ``events`` … are on the search path.
+    **parameters
+        Values of its ``$name`` placeholders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The answer. Times are UTC.
+    """
+    return default_client().sql(query, parameters)
+
+
+def executions(where: str | None = None) -> pd.DataFrame:
+    """List executions, latest first.
+
+    Parameters
+    ----------
+    where
+        An SQL condition over the columns of ``executions``, such as ``"status = 'Running'"``.
+    """
+    condition = f"WHERE {where}" if where else ""
+    return default_client().sql(f"SELECT * FROM executions {condition} ORDER BY start_time DESC")  # noqa: S608  the user's own SQL
+
+
+def timers() -> pd.DataFrame:
+    """List pending timers, the next one first."""
+    return default_client().sql("SELECT * FROM timers WHERE status = 'Pending' ORDER BY fire_time")
+
+
+def failures() -> pd.DataFrame:
+    """List what failed, latest first."""
+    return default_client().sql("SELECT * FROM failures ORDER BY ALL DESC")

@@ -48,7 +48,7 @@ class Client:
         self.store = EventStore.open(path, holder=_holder())
         self.codec = Codec(BlobReader(self.store))
         self.engine = Engine(self.store, self.codec, clock, options)
-        self.codec.resolve_class = self.engine.find_class
+        self.codec.resolve_class = self.engine.definitions.find_class
         self._cursors = threading.local()
         try:
             self.engine.start()

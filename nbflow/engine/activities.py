@@ -15,16 +15,12 @@ from typing import Protocol
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskCancelRequested, ActivityTaskScheduled, HistoryEvent
 from nbflow.core.failures import APPLICATION, Failure, RetryState, TimeoutType, timeout_failure
-from nbflow.core.payloads import Converter
 from nbflow.core.retry import GiveUp, RetryPolicy, next_attempt
 from nbflow.engine import outcomes
 from nbflow.engine.attempt import Attempt
-from nbflow.engine.clock import Clock
-from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import ActivityTask, Execution, Outcome
-from nbflow.engine.interpreter import Interpreter
-from nbflow.engine.journal import Journal
 from nbflow.engine.levels import level_name
+from nbflow.engine.parts import Parts
 from nbflow.exceptions import MissingDefinitionError
 from nbflow.store import AttemptRow, DispatchRow, LogRow, PendingAttempt
 
@@ -67,34 +63,20 @@ class Activities:
 
     Parameters
     ----------
-    clock, journal, deadlines, interpreter, converter
+    parts
         The engine's parts.
-    post
-        Hands a callback to the engine's thread.
-    find
-        Finds the definition of an activity by name; None if nobody defined it yet.
     runners
         By the value of ``run_in``.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  the engine's parts, put together in one place
-        self,
-        clock: Clock,
-        journal: Journal,
-        deadlines: Deadlines,
-        interpreter: Interpreter,
-        converter: Converter,
-        post: Callable[..., None],
-        find: Callable[[str], Definition | None],
-        runners: Mapping[str, Runner],
-    ) -> None:
-        self.clock = clock
-        self.journal = journal
-        self.converter = converter
-        self.post = post
-        self._deadlines = deadlines
-        self._interpreter = interpreter
-        self._find = find
+    def __init__(self, parts: Parts, runners: Mapping[str, Runner]) -> None:
+        self.clock = parts.clock
+        self.journal = parts.journal
+        self.converter = parts.converter
+        self.post = parts.post
+        self._deadlines = parts.deadlines
+        self._interpreter = parts.interpreter
+        self._find = parts.definitions.activity
         self._runners = runners
         self._queues: dict[str, deque[ActivityTask]] = {name: deque() for name in runners}
         self._occupied = dict.fromkeys(runners, 0)
@@ -110,7 +92,8 @@ class Activities:
         """Take on an activity; True if its first attempt must wait for a dispatch row."""
         task = ActivityTask(execution, event, _policy(event))
         execution.tasks[event.event_id] = task
-        self._watch_schedule(task)
+        if event.schedule_to_close_timeout is not None or event.schedule_to_start_timeout is not None:
+            self._watch_schedule(task)
         kind = self._kind_of(task)
         if kind is None:
             return True
@@ -233,9 +216,10 @@ class Activities:
     def _end_attempt(self, task: ActivityTask, attempt: Attempt) -> None:
         task.running = None
         self.under_way -= 1
-        for deadline in task.attempt_deadlines:
-            deadline.cancel()
-        task.attempt_deadlines.clear()
+        if task.attempt_deadlines:
+            for deadline in task.attempt_deadlines:
+                deadline.cancel()
+            task.attempt_deadlines = ()
         self._free(attempt.kind)
 
     def _on_failure(self, task: ActivityTask, failure: Failure, outcome: str) -> None:
@@ -255,7 +239,7 @@ class Activities:
         due = now + round(decision.seconds * 1_000_000)
         self._take_down_attempt(task, failure, outcome, due)
         task.state = "Backoff"
-        task.attempt_deadlines.append(self._deadlines.add(due, self._end_backoff, task))
+        task.attempt_deadlines = (self._deadlines.add(due, self._end_backoff, task),)
 
     def _take_down_attempt(self, task: ActivityTask, failure: Failure, outcome: str, due: int | None) -> None:
         """Take down an attempt that another one follows, and turn to that."""
@@ -272,7 +256,7 @@ class Activities:
         task.last_heartbeat = task.persisted_heartbeat = 0
 
     def _end_backoff(self, task: ActivityTask) -> None:
-        task.attempt_deadlines.clear()
+        task.attempt_deadlines = ()
         self._enqueue(task)
 
     def _fail(self, task: ActivityTask, failure: Failure, retry_state: str, *, was_started: bool = True) -> None:
@@ -321,7 +305,7 @@ class Activities:
         ):
             if seconds is not None:
                 due = event.event_time + round(seconds * 1_000_000)
-                task.deadlines.append(self._deadlines.add(due, self._on_schedule_timeout, task, timeout_type))
+                task.deadlines += (self._deadlines.add(due, self._on_schedule_timeout, task, timeout_type),)
 
     def _on_schedule_timeout(self, task: ActivityTask, timeout_type: str) -> None:
         is_to_start = timeout_type == TimeoutType.SCHEDULE_TO_START
@@ -338,16 +322,16 @@ class Activities:
         if event.start_to_close_timeout is not None:
             due = task.started_time + round(event.start_to_close_timeout * 1_000_000)
             deadline = self._deadlines.add(due, self._on_attempt_timeout, task, TimeoutType.START_TO_CLOSE)
-            task.attempt_deadlines.append(deadline)
+            task.attempt_deadlines += (deadline,)
         if event.heartbeat_timeout is not None:
             due = task.started_time + round(event.heartbeat_timeout * 1_000_000)
-            task.attempt_deadlines.append(self._deadlines.add(due, self._check_heartbeat, task))
+            task.attempt_deadlines += (self._deadlines.add(due, self._check_heartbeat, task),)
 
     def _check_heartbeat(self, task: ActivityTask) -> None:
         timeout = round((task.scheduled.heartbeat_timeout or 0) * 1_000_000)
         due = max(task.last_heartbeat, task.started_time) + timeout
         if due > self.clock.now():
-            task.attempt_deadlines.append(self._deadlines.add(due, self._check_heartbeat, task))
+            task.attempt_deadlines += (self._deadlines.add(due, self._check_heartbeat, task),)
         else:
             self._on_attempt_timeout(task, TimeoutType.HEARTBEAT)
 
@@ -398,7 +382,7 @@ class Activities:
             self.post(self._cancel, task)
         elif pending.next_attempt_time is not None and pending.next_attempt_time > self.clock.now():
             task.state = "Backoff"
-            task.attempt_deadlines.append(self._deadlines.add(pending.next_attempt_time, self._end_backoff, task))
+            task.attempt_deadlines = (self._deadlines.add(pending.next_attempt_time, self._end_backoff, task),)
         else:
             self._enqueue(task)
 
@@ -425,10 +409,10 @@ _NOT_ENOUGH_TIME = "the next retry would begin after the activity's schedule-to-
 def _forget(task: ActivityTask) -> None:
     """Take a task out of every queue and heap."""
     task.state = "Settled"
-    for deadline in (*task.deadlines, *task.attempt_deadlines):
-        deadline.cancel()
-    task.deadlines.clear()
-    task.attempt_deadlines.clear()
+    if task.deadlines or task.attempt_deadlines:
+        for deadline in (*task.deadlines, *task.attempt_deadlines):
+            deadline.cancel()
+        task.deadlines = task.attempt_deadlines = ()
 
 
 def _policy(event: ActivityTaskScheduled) -> RetryPolicy:

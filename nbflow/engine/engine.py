@@ -26,13 +26,15 @@ from nbflow.engine.activities import Activities, Runner
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock, RealClock
 from nbflow.engine.deadlines import Deadlines
+from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.interpreter import Interpreter
 from nbflow.engine.journal import Journal
 from nbflow.engine.output import OutputCapture
+from nbflow.engine.parts import Parts
 from nbflow.engine.processes import ProcessRunner
 from nbflow.engine.requests import Requests, Start
-from nbflow.engine.residency import Definitions, Residency
+from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.watchdog import Watchdog
 from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError
@@ -114,38 +116,29 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="nbflow-engine", daemon=True)
 
     def _assemble(self) -> None:
-        options, clock = self.options, self.clock
-        reader = self.store.reader()
+        options, clock, reader = self.options, self.clock, self.store.reader()
         self.journal = Journal(self.store, self._post_urgent, self._on_commit_failed, self._guarded)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
-        self._definitions = definitions = Definitions(reader, self.journal, clock)
-        self.find_class = definitions.find_class
-        runners: dict[str, Runner] = {
+        self.definitions = Definitions(reader, self.journal, clock)
+        parts = Parts(
+            clock=clock,
+            reader=reader,
+            converter=self._converter,
+            journal=self.journal,
+            deadlines=self.deadlines,
+            interpreter=self.interpreter,
+            definitions=self.definitions,
+            post=self.post,
+        )
+        self._runners: dict[str, Runner] = {
             "thread": ThreadRunner(options.threads),
             "loop": LoopRunner(self._loop, options.loop_tasks),
             "process": ProcessRunner(options.processes, BlobReader(self.store)),
         }
-        self._runners = runners
-        self.activities = Activities(
-            clock,
-            self.journal,
-            self.deadlines,
-            self.interpreter,
-            self._converter,
-            self.post,
-            definitions.activity,
-            runners,
-        )
-        self.interpreter.activities = self.activities
-        self.residency = Residency(
-            clock, reader, self._converter, self.journal, self.deadlines, self.interpreter, self.activities, definitions,
-            self._on_problem, options.resident_executions,
-        )  # fmt: skip
-        self.requests = Requests(
-            clock, reader, self._converter, self.journal, self.interpreter, self.residency, definitions, self.problems,
-            options.run_key, options.identity,
-        )  # fmt: skip
+        self.activities = self.interpreter.activities = Activities(parts, self._runners)
+        self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
+        self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
@@ -298,7 +291,7 @@ class Engine:
 
     def _turn(self) -> None:
         self._is_woken = False
-        self._definitions.begin_turn()
+        self.definitions.begin_turn()
         if self._broken is not None:
             self._refuse_inbox()
             return
@@ -408,8 +401,8 @@ class Engine:
     def _report_deadlock(self, execution: Execution, seconds: float, stack: str) -> None:
         run = execution.run
         message = (
-            f"suspected deadlock: workflow {run.workflow_type} ({run.workflow_id}) has not yielded for {seconds:.1f} s; "
-            f"move long work into an activity. It is here:\n{stack}"
+            f"suspected deadlock: workflow {run.workflow_type} ({run.workflow_id}) has not yielded "
+            f"for {seconds:.1f} s; move long work into an activity. It is here:\n{stack}"
         )
         row = LogRow(run.run_id, run.workflow_id, None, None, self.clock.now(), "WARNING", "nbflow.engine", message)
         self.post(lambda: self.journal.batch.logs.append(row))

@@ -92,8 +92,10 @@ class ActivityTask:
     last_heartbeat: int = 0
     persisted_heartbeat: int = 0
     cancel_requested_event_id: int | None = None
-    deadlines: list[Deadline] = field(default_factory=list)
-    attempt_deadlines: list[Deadline] = field(default_factory=list)
+    deadlines: tuple[Deadline, ...] = ()
+    """Of the activity as a whole."""
+    attempt_deadlines: tuple[Deadline, ...] = ()
+    """Of the attempt under way, or of the backoff before the next."""
     running: Any = None
     """The runner's handle of the attempt under way."""
 

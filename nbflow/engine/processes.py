@@ -12,13 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
 
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.failures import APPLICATION, Failure
 from nbflow.core.payloads import Blob, Payload
-from nbflow.engine.execution import Outcome
 from nbflow.engine.attempt import Attempt
+from nbflow.engine.execution import Outcome
 from nbflow.engine.runners import ThreadRunner
 from nbflow.exceptions import ActivityCancelled
 

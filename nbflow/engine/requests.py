@@ -24,20 +24,18 @@ from nbflow.core.events import (
 )
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.options import WorkflowOptions
-from nbflow.core.payloads import Converter, Payload
+from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
-from nbflow.engine.clock import Clock, new_run_id, new_seed
+from nbflow.engine.clock import new_run_id, new_seed
 from nbflow.engine.execution import Execution, RunState
-from nbflow.engine.interpreter import Interpreter
-from nbflow.engine.journal import Journal
-from nbflow.engine.residency import Definitions, Residency
+from nbflow.engine.parts import Parts
+from nbflow.engine.residency import Residency
 from nbflow.exceptions import (
     ClientError,
     WorkflowAlreadyStartedError,
     WorkflowClosedError,
     WorkflowNotFoundError,
 )
-from nbflow.store import Reader
 
 __all__ = ["Requests", "Start"]
 
@@ -62,8 +60,10 @@ class Requests:
 
     Parameters
     ----------
-    clock, reader, converter, journal, interpreter, residency, definitions
+    parts
         The engine's parts.
+    residency
+        Brings executions into memory.
     problems
         Why parked executions can't go on, by run id.
     run_key
@@ -73,25 +73,15 @@ class Requests:
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        reader: Reader,
-        converter: Converter,
-        journal: Journal,
-        interpreter: Interpreter,
-        residency: Residency,
-        definitions: Definitions,
-        problems: dict[str, Exception],
-        run_key: str | None,
-        identity: str,
+        self, parts: Parts, residency: Residency, problems: dict[str, Exception], run_key: str | None, identity: str
     ) -> None:
-        self._clock = clock
-        self._reader = reader
-        self._converter = converter
-        self._journal = journal
-        self._interpreter = interpreter
+        self._clock = parts.clock
+        self._reader = parts.reader
+        self._converter = parts.converter
+        self._journal = parts.journal
+        self._interpreter = parts.interpreter
+        self._definitions = parts.definitions
         self._residency = residency
-        self._definitions = definitions
         self._problems = problems
         self._run_key = run_key
         self._identity = identity

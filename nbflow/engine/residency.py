@@ -7,12 +7,10 @@ by one query and a replay.
 from __future__ import annotations
 
 import itertools
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from nbflow.core.definitions import REGISTRY, Definition, DefinitionKind
 from nbflow.core.events import (
     CLOSING_EVENTS,
     ActivityTaskCancelRequested,
@@ -22,135 +20,19 @@ from nbflow.core.events import (
     WorkflowExecutionStarted,
 )
 from nbflow.core.instance import WorkflowInstance
-from nbflow.core.payloads import Converter
 from nbflow.core.replay import replay
-from nbflow.core.restore import restore_definition
 from nbflow.engine.activities import Activities
-from nbflow.engine.clock import Clock
-from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import Execution, RunState
-from nbflow.engine.interpreter import STATUS_OF_CLOSING_EVENT, Interpreter
-from nbflow.engine.journal import Journal
-from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError
-from nbflow.store import DefinitionRow, PendingAttempt, Reader
+from nbflow.engine.interpreter import STATUS_OF_CLOSING_EVENT
+from nbflow.engine.parts import Parts
+from nbflow.exceptions import HistoryCorruptedError
+from nbflow.store import PendingAttempt
 
-__all__ = ["Definitions", "Residency"]
+__all__ = ["Residency"]
 
 _BATCH = 250
 _SOON = 1_000_000
 """Microseconds: an execution that is due so soon does not leave memory before."""
-
-
-class Definitions:
-    """Finds definitions: of this process, or rebuilt from the store.
-
-    Parameters
-    ----------
-    reader
-        Reads stored definitions.
-    journal, clock
-        Take down definitions that the store does not have yet.
-    """
-
-    def __init__(self, reader: Reader, journal: Journal, clock: Clock) -> None:
-        self._reader = reader
-        self._journal = journal
-        self._clock = clock
-        self._stored: dict[tuple[str, str], str] = {}
-        """Hash of the latest stored definition, by kind and name; as far as known."""
-        self._restored: dict[tuple[str, str], Definition] = {}
-        self._this_turn: dict[str, Definition] = {}
-
-    def activity(self, name: str) -> Definition | None:
-        """Return an activity's current definition, or the stored one; None if there is neither."""
-        definition = self._this_turn.get(name)
-        if definition is None:
-            definition = REGISTRY.current("activity", name)
-            if definition is not None:
-                self.store(definition)
-            else:
-                definition = self._latest("activity", name)
-            if definition is not None:
-                self._this_turn[name] = definition
-        return definition
-
-    def begin_turn(self) -> None:
-        """Look anew for current definitions: they may have changed since the last turn."""
-        self._this_turn.clear()
-
-    def workflow(self, hash_: str, name: str) -> Definition:
-        """Return the workflow definition that an execution is pinned to.
-
-        Raises
-        ------
-        MissingDefinitionError
-            When it is neither here nor can be rebuilt.
-        """
-        definition = REGISTRY.by_hash("workflow", hash_)
-        if definition is None:
-            current = REGISTRY.current("workflow", name)
-            if current is not None and current.hash == hash_:
-                return current
-            row = self._reader.definition(hash_)
-            if row is None:
-                msg = f"the definition {hash_[:12]} of workflow {name!r} is neither in this process nor in the store"
-                raise MissingDefinitionError(msg)
-            definition = REGISTRY.remember(self._restore(row))
-        return definition
-
-    def _latest(self, kind: DefinitionKind, name: str) -> Definition | None:
-        row = self._reader.latest_definition(kind, name)
-        return None if row is None else self._restore(row)
-
-    def _find(self, kind: DefinitionKind, name: str) -> Definition | None:
-        return REGISTRY.current(kind, name) or self._latest(kind, name)
-
-    def _restore(self, row: DefinitionRow) -> Definition:
-        key = (row.kind, row.hash)
-        if key not in self._restored:
-            kind: DefinitionKind = "workflow" if row.kind == "workflow" else "activity"
-            self._restored[key] = restore_definition(kind, row.name, row.hash, row.source, row.manifest, self._find)
-        return self._restored[key]
-
-    def store(self, definition: Definition) -> None:
-        """Take a definition down, unless it is the latest of its name in the store."""
-        name = (definition.kind, definition.name)
-        if self._stored.get(name) == definition.hash:
-            return
-        if name not in self._stored:
-            row = self._reader.latest_definition(*name)
-            if row is not None and row.hash == definition.hash:
-                self._stored[name] = definition.hash
-                self._store_used(definition)
-                return
-        self._stored[name] = definition.hash
-        self._journal.batch.definitions.append(
-            DefinitionRow(
-                definition.hash,
-                definition.kind,
-                definition.name,
-                definition.source,
-                definition.manifest,
-                self._clock.now(),
-            )
-        )
-        self._store_used(definition)
-
-    def _store_used(self, definition: Definition) -> None:
-        """Take down what a definition calls too: a process without the cells will need it."""
-        for entry in (json.loads(definition.manifest or "{}").get("globals") or {}).values():
-            if "definition" in entry:
-                used = REGISTRY.current(*entry["definition"])
-                if used is not None:
-                    self.store(used)
-
-    def find_class(self, module: str, qualname: str) -> type | None:
-        """Find a class of a notebook whose cells have not run, among rebuilt definitions."""
-        for definition in self._restored.values():
-            found = definition.bindings.get(qualname)
-            if isinstance(found, type) and found.__module__ == module:
-                return found
-        return None
 
 
 class _Problems(Protocol):
@@ -162,35 +44,25 @@ class Residency:
 
     Parameters
     ----------
-    clock, reader, converter, journal, deadlines, interpreter, activities, definitions
+    parts
         The engine's parts.
+    activities
+        Takes up the activities of executions that come back.
     on_problem
         Hears of an execution that can't be brought back, and why.
     capacity
         How many waiting executions stay in memory.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        reader: Reader,
-        converter: Converter,
-        journal: Journal,
-        deadlines: Deadlines,
-        interpreter: Interpreter,
-        activities: Activities,
-        definitions: Definitions,
-        on_problem: _Problems,
-        capacity: int,
-    ) -> None:
-        self._clock = clock
-        self._reader = reader
-        self._converter = converter
-        self._journal = journal
-        self._deadlines = deadlines
-        self._interpreter = interpreter
+    def __init__(self, parts: Parts, activities: Activities, on_problem: _Problems, capacity: int) -> None:
+        self._clock = parts.clock
+        self._reader = parts.reader
+        self._converter = parts.converter
+        self._journal = parts.journal
+        self._deadlines = parts.deadlines
+        self._interpreter = parts.interpreter
+        self._definitions = parts.definitions
         self._activities = activities
-        self._definitions = definitions
         self._on_problem = on_problem
         self._capacity = capacity
         self._wanted: dict[str, list[Callable[[Execution | None], None]]] = {}
@@ -344,7 +216,7 @@ class Residency:
     # Deadlines of executions that are not in memory.
 
     def look_ahead(self, window: int) -> None:
-        """Enter the deadlines, of executions not in memory, that come within ``window`` microseconds; then look again."""
+        """Enter the deadlines of executions not in memory for the next ``window`` microseconds; then look again."""
         now = self._clock.now()
         self._horizon = now + window
         for run_id, due in self._reader.due(self._horizon):

@@ -7,7 +7,6 @@ abandoned: its report is dropped and its thread replaced.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import ctypes
 import queue
 import threading
@@ -163,10 +162,10 @@ class LoopRunner:
         self._loop = loop
 
     def start(self, attempt: Attempt) -> None:
-        """Begin a task, in a context of its own."""
-        context = contextvars.copy_context()
-        context.run(running_activity.set, attempt)
-        attempt.handle = self._loop.create_task(self._run(attempt), context=context)
+        """Begin a task; it copies the context in which it is made."""
+        token = running_activity.set(attempt)
+        attempt.handle = self._loop.create_task(self._run(attempt))
+        running_activity.reset(token)
 
     async def _run(self, attempt: Attempt) -> None:
         try:

@@ -36,7 +36,7 @@ def play(order: dict[str, Any]) -> dict[str, Any]:
         figures = {"recover_s": total, **(figures or {})}
     elif order["function"] == "w5_recover":
         figures = {"seconds": total, "wf_s": order["params"]["n"] / total, **(figures or {})}
-    return {"figures": figures}
+    return {"figures": {**(figures or {}), f"{order['function']}_cpu_s": time.process_time()}}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbflow.authoring.activity import _check_function
+from nbflow.authoring.activity import _check_function, _count_plain_positionals
 from nbflow.authoring.capture import VersionCache
 from nbflow.authoring.launcher import StartRequest, current_launcher
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
@@ -48,6 +48,7 @@ class Workflow(Generic[P, R]):
         self.name = options.name or function.__name__
         self._options = options
         self._signature = inspect.signature(function)
+        self._exact_positionals = _count_plain_positionals(self._signature)
         self._versions = VersionCache("workflow", self.name, function, {})
         update_wrapper(self, function)
 
@@ -112,6 +113,8 @@ class Workflow(Generic[P, R]):
         return self._versions.current()
 
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: WorkflowOptions) -> StartRequest:
+        if not kwargs and len(args) == self._exact_positionals:
+            return args, kwargs, options
         positional, keywords = bind_arguments(self._signature, self.name, args, kwargs)
         return positional, keywords, options
 

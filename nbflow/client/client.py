@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.launcher import StartRequest
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-_STARTS_PER_COMMIT = 250
+_STARTS_AT_ONCE = 250
+_REQUESTS_AHEAD = 12
+"""Requests to start that may be under way: enough to fill commits, few enough to keep memory flat."""
 
 
 class Client:
@@ -85,11 +89,16 @@ class Client:
         list of WorkflowHandle
             Once all starts are durable.
         """
-        answers = []
-        for first in range(0, len(requests), _STARTS_PER_COMMIT):
-            starts = [self._encoded(*request) for request in requests[first : first + _STARTS_PER_COMMIT]]
-            answers.append(self.engine.start_executions(definition, starts))
-        return [self._handle(run) for answer in answers for run in wait_for(answer)]
+        handles: list[WorkflowHandle] = []
+        under_way: deque[Future[list[RunState]]] = deque()
+        for first in range(0, len(requests), _STARTS_AT_ONCE):
+            starts = [self._encoded(*request) for request in requests[first : first + _STARTS_AT_ONCE]]
+            under_way.append(self.engine.start_executions(definition, starts))
+            if len(under_way) > _REQUESTS_AHEAD:
+                handles += map(self._handle, wait_for(under_way.popleft()))
+        for answer in under_way:
+            handles += map(self._handle, wait_for(answer))
+        return handles
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> Start:
         return Start(

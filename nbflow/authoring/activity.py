@@ -178,7 +178,9 @@ def _check_function(target: Any, what: str) -> None:
 
 
 def _from_definition(definition: Definition) -> Activity[Any, Any]:
-    return Activity(definition.function, ActivityDefinitionOptions.read({"name": definition.name, **definition.options}))
+    return Activity(
+        definition.function, ActivityDefinitionOptions.read({"name": definition.name, **definition.options})
+    )
 
 
 FACTORIES["activity"] = _from_definition

@@ -39,7 +39,9 @@ class VersionCache:
         What a worker needs to know of its options; JSON-native.
     """
 
-    def __init__(self, kind: DefinitionKind, name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, kind: DefinitionKind, name: str, function: Callable[..., Any], options: Mapping[str, Any]
+    ) -> None:
         self._kind = kind
         self._name = name
         self._function = function
@@ -115,7 +117,12 @@ class _Capture:
 
     def hash(self, kind: str, name: str, options: Mapping[str, Any]) -> str:
         """Hash the normalised sources and values: comments and spacing do not count."""
-        parts = [kind, name, json.dumps(options, sort_keys=True, default=str), _normalised(self.source) or repr(self.function)]
+        parts = [
+            kind,
+            name,
+            json.dumps(options, sort_keys=True, default=str),
+            _normalised(self.source) or repr(self.function),
+        ]
         if not self.source and hasattr(self.function, "__code__"):
             parts.append(self.function.__code__.co_code.hex())
         for key in sorted(self.entries):

@@ -95,7 +95,9 @@ def gather(*awaitables: Awaitable[Any], return_exceptions: bool = False) -> Any:
     return _wait(collect())
 
 
-def wait_condition(predicate: Callable[[], object], timeout: Duration | None = None, *, summary: str | None = None) -> Any:
+def wait_condition(
+    predicate: Callable[[], object], timeout: Duration | None = None, *, summary: str | None = None
+) -> Any:
     """Wait until a condition holds. It is looked at whenever the execution moves.
 
     Parameters

@@ -45,7 +45,7 @@ def block_on(awaitable: Awaitable[T]) -> T:
     return current.parent.switch(awaitable)  # type: ignore[no-any-return]
 
 
-async def _run_on_greenlet(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+async def _run_on_greenlet(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     stack = WorkflowGreenlet(function)
     stack.gr_context = contextvars.copy_context()
     outcome = stack.switch(*args, **kwargs)
@@ -56,7 +56,8 @@ async def _run_on_greenlet(function: Callable[..., T], args: tuple[Any, ...], kw
             outcome = stack.throw(error)
         else:
             outcome = stack.switch(value)
-    return outcome  # type: ignore[no-any-return]
+    # A decorator may have put a plain function around an ``async def`` one.
+    return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def call_user_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:

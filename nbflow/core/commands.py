@@ -185,6 +185,10 @@ class FailWorkflowExecution(Command):
 
     failure: Failure
 
+    def describe(self) -> str:
+        """Name it with what went wrong, e.g. ``FailWorkflowExecution(ValueError: ...)``."""
+        return f"FailWorkflowExecution({self.failure.headline()})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelWorkflowExecution(Command):

@@ -34,7 +34,9 @@ class _Shape:
         self.payload_maps = frozenset(f.name for f in own if str(f.type) == "Mapping[str, Payload]")
         self.special = self.payloads | self.failures | self.payload_maps
         self.required = frozenset(
-            f.name for f in own if f.default is MISSING and f.default_factory is MISSING and not str(f.type).endswith("None")
+            f.name
+            for f in own
+            if f.default is MISSING and f.default_factory is MISSING and not str(f.type).endswith("None")
         )
 
 
@@ -74,7 +76,9 @@ def attributes_json(event: HistoryEvent) -> str:
     return "{" + ",".join(parts) + "}"
 
 
-def event_from_attributes(event_type: str, event_id: int, event_time: int, attributes: Mapping[str, Any]) -> HistoryEvent:
+def event_from_attributes(
+    event_type: str, event_id: int, event_time: int, attributes: Mapping[str, Any]
+) -> HistoryEvent:
     """Read an event back.
 
     Parameters

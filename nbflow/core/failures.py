@@ -146,7 +146,9 @@ _ERROR_NAMES = {
 }
 
 
-def timeout_failure(timeout_type: str, message: str, details: Payload | None = None, cause: Failure | None = None) -> Failure:
+def timeout_failure(
+    timeout_type: str, message: str, details: Payload | None = None, cause: Failure | None = None
+) -> Failure:
     """Build the failure of a passed deadline.
 
     Parameters

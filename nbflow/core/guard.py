@@ -2,11 +2,13 @@
 
 Python announces files, sockets, processes and threads as audit events. While workflow code runs
 on a thread, such an event on that thread raises NondeterminismError at the line that did it.
-Imports, and Python's own reading of source lines for a traceback, are allowed.
+Imports are allowed, and so is what Python and nbflow read for themselves: source lines for a
+traceback, time zones, stored values.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -15,109 +17,136 @@ from types import FrameType
 
 from nbflow.exceptions import NondeterminismError
 
-__all__ = ["IoGuard", "allow_io", "guarded"]
+__all__ = ["Watch", "allow_io"]
 
 _WATCHED = frozenset(
     {
-        "open", "builtins.input", "_thread.start_new_thread", "ftplib.connect", "http.client.connect", "imaplib.open",
-        "os.chdir", "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.link", "os.listdir",
-        "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.spawn",
-        "os.startfile", "os.symlink", "os.system", "os.truncate", "os.unsetenv", "os.utime", "os.walk", "poplib.connect",
-        "shutil.copyfile", "shutil.copytree", "shutil.move", "shutil.rmtree", "smtplib.connect", "socket.__new__",
-        "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "sqlite3.connect",
-        "subprocess.Popen", "tempfile.mkdtemp", "tempfile.mkstemp", "urllib.Request", "webbrowser.open",
+        "open", "builtins.input", "_thread.start_new_thread", "ftplib.connect", "http.client.connect",
+        "imaplib.open", "os.chdir", "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.link",
+        "os.listdir", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.scandir",
+        "os.spawn", "os.startfile", "os.symlink", "os.system", "os.truncate", "os.unsetenv", "os.utime", "os.walk",
+        "poplib.connect", "shutil.copyfile", "shutil.copytree", "shutil.move", "shutil.rmtree", "smtplib.connect",
+        "socket.__new__", "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname",
+        "sqlite3.connect", "subprocess.Popen", "tempfile.mkdtemp", "tempfile.mkstemp", "urllib.Request",
+        "webbrowser.open",
     }
 )  # fmt: skip
-_PYTHONS_OWN = ("importlib._bootstrap", "importlib._bootstrap_external", "linecache", "zipimport", "tokenize", "inspect")
+
+_PYTHONS_OWN = frozenset(
+    {
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "inspect",
+        "linecache",
+        "tokenize",
+        "zipimport",
+        "zoneinfo",
+    }
+    | {"zoneinfo._common", "zoneinfo._tzpath"}
+)
+"""Modules that read files on Python's own behalf."""
+
+_OWN_FILES = __file__.rpartition("core")[0]
+_BELOW_USER_CODE = (f"{__file__.rpartition('guard')[0]}loop.py", f"{__file__.rpartition('guard')[0]}bridge.py")
+_LIBRARY_FILES = (asyncio.__file__.rpartition("asyncio")[0], "<frozen ", "<string>")
+_INSTALLED = ("site-packages", "dist-packages")
 
 
-class IoGuard:
-    """The switch that the audit hook reads. One per process; workflow code runs on one engine thread at a time per loop."""
+class Watch:
+    """Watches the thread on which an execution's code runs, from :meth:`begin` to :meth:`end`."""
+
+    __slots__ = ("_outer", "_thread", "violation")
 
     def __init__(self) -> None:
-        self.threads: set[int] = set()
-        self.violations: dict[int, NondeterminismError] = {}
-        self._installed = False
+        self.violation: NondeterminismError | None = None
+        """What the code did, even if it swallowed the error."""
+        self._thread = 0
+        self._outer: Watch | None = None
 
-    def install(self) -> None:
-        """Add the audit hook; Python has no way to remove one, so it is added once, when first needed."""
-        if not self._installed:
-            self._installed = True
-            sys.addaudithook(self._hook)
+    def begin(self) -> None:
+        """Stop real IO of this thread."""
+        self._thread = thread = get_ident()
+        self._outer = _watches.get(thread)
+        _watches[thread] = self
 
-    def _hook(self, event: str, args: tuple[object, ...]) -> None:
-        if not self.threads or event not in _WATCHED:
+    def end(self) -> None:
+        """Let the thread do again what it may do elsewhere."""
+        if self._outer is None:
+            _watches.pop(self._thread, None)
+        else:
+            _watches[self._thread] = self._outer
+            self._outer = None
+
+    def take_violation(self) -> NondeterminismError | None:
+        """Return what the code did, if anything, and forget it."""
+        violation, self.violation = self.violation, None
+        return violation
+
+
+_watches: dict[int, Watch] = {}
+"""By thread."""
+
+
+def _on_audit_event(event: str, args: tuple[object, ...]) -> None:
+    if not _watches or event not in _WATCHED:
+        return
+    thread = get_ident()
+    watch = _watches.pop(thread, None)  # what follows may itself raise audit events
+    if watch is None:
+        return
+    try:
+        line = _line_of_user_code(sys._getframe(1))  # noqa: SLF001  the only way up the stack
+        if line is None:
             return
-        thread = get_ident()
-        if thread not in self.threads:
-            return
-        self.threads.discard(thread)  # what follows may itself raise audit events
-        try:
-            line = _line_of_user_code(sys._getframe(1))  # noqa: SLF001  the only way up the stack
-            if line is None:
-                return
-            what = f"{event}({', '.join(map(repr, args[:1]))})"
-            msg = (
-                f"workflow code did real IO: {what} at {line}; replay can't repeat it. Move it into an activity "
-                f"(a function marked @activity), or into nbflow.side_effect() if it is cheap and harmless"
-            )
-            error = NondeterminismError(msg, command=what, line=line)
-            self.violations.setdefault(thread, error)
-            raise error
-        finally:
-            self.threads.add(thread)
+        what = f"{event}({_describe(args[0]) if args else ''})"
+        msg = (
+            f"workflow code did real IO: {what} at {line}; replay can't repeat it. Move it into an activity "
+            f"(a function marked @activity), or into nbflow.side_effect() if it is cheap and harmless"
+        )
+        error = NondeterminismError(msg, command=what, line=line)
+        watch.violation = watch.violation or error
+        raise error
+    finally:
+        _watches[thread] = watch
+
+
+# Python has no way to remove an audit hook, so there is one, for good; it returns at once while no workflow code runs.
+sys.addaudithook(_on_audit_event)
+
+
+def _describe(argument: object) -> str:
+    """Write an event's argument; others than plain ones may not be ready to be written yet."""
+    return repr(argument) if isinstance(argument, (str, bytes, int)) else type(argument).__name__
 
 
 def _line_of_user_code(frame: FrameType | None) -> str | None:
-    """Name the innermost frame outside the standard library; None if Python itself is at work."""
+    """Name the line that did it; None if Python, an import, or nbflow itself is at work."""
+    user: FrameType | None = None
+    installed: FrameType | None = None
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module in _PYTHONS_OWN:
+        filename = frame.f_code.co_filename
+        if frame.f_globals.get("__name__") in _PYTHONS_OWN:
             return None
-        if not _is_library(module):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if filename.startswith(_OWN_FILES):
+            if user is None and (installed is None or filename not in _BELOW_USER_CODE):
+                return None
+            break
+        if any(folder in filename for folder in _INSTALLED):
+            installed = frame
+        elif not filename.startswith(_LIBRARY_FILES):
+            user = user or frame
         frame = frame.f_back
-    return None
-
-
-def _is_library(module: str) -> bool:
-    return module.partition(".")[0] in sys.stdlib_module_names and module != "__main__"
-
-
-_GUARD = IoGuard()
-
-
-@contextlib.contextmanager
-def guarded() -> Iterator[None]:
-    """Stop real IO of this thread while the block runs.
-
-    Raises
-    ------
-    NondeterminismError
-        At the end of the block too, if the code inside swallowed it.
-    """
-    _GUARD.install()
-    thread = get_ident()
-    _GUARD.threads.add(thread)
-    try:
-        yield
-    finally:
-        _GUARD.threads.discard(thread)
-
-
-def take_violation() -> NondeterminismError | None:
-    """Return what this thread's workflow code did, if anything, and forget it."""
-    return _GUARD.violations.pop(get_ident(), None)
+    found = user or installed  # a workflow may itself be part of an installed package
+    return None if found is None else f"{found.f_code.co_filename}:{found.f_lineno}"
 
 
 @contextlib.contextmanager
 def allow_io() -> Iterator[None]:
     """Allow real IO of this thread while the block runs."""
     thread = get_ident()
-    was_guarded = thread in _GUARD.threads
-    _GUARD.threads.discard(thread)
+    watch = _watches.pop(thread, None)
     try:
         yield
     finally:
-        if was_guarded:
-            _GUARD.threads.add(thread)
+        if watch is not None:
+            _watches[thread] = watch

@@ -89,7 +89,10 @@ def _inspect(node: ast.AST) -> Iterator[Finding]:
     match node:
         case ast.Call(func=func):
             yield from _inspect_call(node, _dotted(func))
-        case ast.For(iter=ast.Set() as unordered) | ast.For(iter=ast.Call(func=ast.Name(id="set" | "frozenset")) as unordered):
+        case (
+            ast.For(iter=ast.Set() as unordered)
+            | ast.For(iter=ast.Call(func=ast.Name(id="set" | "frozenset")) as unordered)
+        ):
             yield Finding(unordered.lineno, "iterates a set, whose order differs between processes; use sorted(...)")
         case ast.Global(names=names):
             yield Finding(node.lineno, f"assigns the global {', '.join(names)}; every replay would assign it again")

@@ -9,14 +9,16 @@ iterates the same way in every replay.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from asyncio import events as asyncio_events
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from types import AsyncGeneratorType
 from typing import Any, NoReturn, Protocol
+from weakref import WeakValueDictionary
 from zlib import crc32
 
+from nbflow.core.leaving import close_async_generator, close_coroutine
 from nbflow.exceptions import NondeterminismError, WorkflowEvicted
 
 __all__ = ["DeterministicLoop", "LoopOwner", "OrderedFuture", "OrderedTask", "ReadyCallback"]
@@ -41,6 +43,10 @@ class LoopOwner(Protocol):
         """Hear of an exception that nobody retrieved."""
         ...
 
+    def check_may_change(self, what: str) -> None:
+        """Raise ReadOnlyContextError if only reading is allowed now."""
+        ...
+
 
 class OrderedFuture(asyncio.Future[Any]):
     """A future that hashes by its order of creation."""
@@ -56,7 +62,9 @@ class OrderedFuture(asyncio.Future[Any]):
 class OrderedTask(asyncio.Task[Any]):
     """A task that hashes by its order of creation."""
 
-    def __init__(self, coro: Coroutine[Any, Any, Any], *, loop: DeterministicLoop, name: str, context: Context | None) -> None:
+    def __init__(
+        self, coro: Coroutine[Any, Any, Any], *, loop: DeterministicLoop, name: str, context: Context | None
+    ) -> None:
         self._order = loop.next_order()
         super().__init__(coro, loop=loop, name=name, context=context)
 
@@ -67,25 +75,21 @@ class OrderedTask(asyncio.Task[Any]):
 class ReadyCallback:
     """A callback on the ready queue; what ``call_soon`` returns."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_context")
+    __slots__ = ("args", "callback", "context", "is_cancelled")
 
     def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.is_cancelled = False
 
     def cancel(self) -> None:
         """Do not run it."""
-        self._cancelled = True
+        self.is_cancelled = True
 
     def cancelled(self) -> bool:
-        """True if it will not run."""
-        return self._cancelled
-
-    def run(self) -> None:
-        """Run it in its context."""
-        self._context.run(self._callback, *self._args)
+        """Return True if it will not run."""
+        return self.is_cancelled
 
 
 class DeterministicLoop(asyncio.AbstractEventLoop):
@@ -101,65 +105,100 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     """
 
     def __init__(self, owner: LoopOwner, name: str = "") -> None:
-        self.nbflow_runtime = owner
+        self._owner = self.nbflow_runtime = owner
         self.now = 0.0
         """Seconds since the epoch; set by the owner."""
-        self._owner = owner
         self._ready: deque[ReadyCallback] = deque()
         self._order = crc32(name.encode()) << 16
         self._closed = False
         self.tasks: dict[OrderedTask, None] = {}
         """Every task that is not done, in order of creation."""
+        self._generators: WeakValueDictionary[int, AsyncGeneratorType[Any, Any]] = WeakValueDictionary()
+        """Async generators that have begun, in order."""
 
     def next_order(self) -> int:
         """Number the next future or task."""
         self._order += 1
         return self._order
 
-    @property
-    def has_ready(self) -> bool:
-        """True if callbacks wait to run."""
-        return bool(self._ready)
-
     def drain(self) -> None:
         """Run ready callbacks, first in first out, until none is left."""
         ready = self._ready
         while ready:
-            callback = ready.popleft()
-            if not callback.cancelled():
-                try:
-                    callback.run()
-                except SystemExit:
-                    # The task that raised it has recorded it; the engine must not exit for it.
-                    continue
-                except Exception as error:  # noqa: BLE001  asyncio's contract: report and go on
-                    self.call_exception_handler({"message": "a callback raised", "exception": error})
+            handle = ready.popleft()
+            if handle.is_cancelled:
+                continue
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                # The task that raised it keeps it, as any other exception; the engine must not exit for it.
+                continue
+            except BaseException as error:  # noqa: BLE001  asyncio's contract: report and go on
+                self.call_exception_handler({"message": "a callback raised", "exception": error})
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Be the running loop of this thread, and give the place back afterwards."""
-        previous = asyncio_events._get_running_loop()  # noqa: SLF001  the only way to nest loops
+    def stop(self) -> None:
+        """Run nothing more of what is ready."""
+        self._ready.clear()
+
+    @property
+    def ready_count(self) -> int:
+        """How many callbacks wait to run."""
+        return len(self._ready)
+
+    def forget_newest(self, count: int) -> None:
+        """Take the newest callbacks off the queue."""
+        for _ in range(count):
+            self._ready.pop()
+
+    @property
+    def generator_hooks(self) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+        """What ``sys.set_asyncgen_hooks`` takes."""
+        return self._on_generator_begun, self._on_generator_dropped
+
+    def _on_generator_begun(self, generator: AsyncGeneratorType[Any, Any]) -> None:
+        self._generators[self.next_order()] = generator
+
+    def _on_generator_dropped(self, generator: AsyncGeneratorType[Any, Any]) -> None:
+        """Let an async generator clean up that nobody goes through any more.
+
+        Dropped by code that runs, it cleans up in a task, as asyncio has it. Dropped by the garbage
+        collector at a moment of its own, it must not ask for anything: replay would not.
+        """
+        if asyncio_events._get_running_loop() is self and not self._closed:  # noqa: SLF001
+            self.create_task(generator.aclose(), name="async generator cleanup")
+            return
+        owner, outer_loop = self._owner, asyncio_events._get_running_loop()  # noqa: SLF001
+        self._owner = self.nbflow_runtime = _Nobody()
         asyncio_events._set_running_loop(self)  # noqa: SLF001
         try:
-            yield
+            close_async_generator(generator)
         finally:
-            asyncio_events._set_running_loop(previous)  # noqa: SLF001
+            self._owner = self.nbflow_runtime = owner
+            asyncio_events._set_running_loop(outer_loop)  # noqa: SLF001
 
     # What asyncio's own code calls.
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    # The stubs tie the arguments to the callback; here both are Any.
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         handle = ReadyCallback(callback, args, copy_context() if context is None else context)
         self._ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         handle = ReadyCallback(callback, args, copy_context() if context is None else context)
         if delay <= 0:
             self._ready.append(handle)
             return _PastTimer(handle, self.now)
         return self._owner.start_timer(delay, lambda: self._ready.append(handle))
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         return self.call_later(when - self.now, callback, *args, context=context)
 
     def time(self) -> float:
@@ -169,6 +208,11 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return OrderedFuture(loop=self)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None, **_: Any) -> Any:
+        try:
+            self._owner.check_may_change("start a task")
+        except BaseException:
+            coro.close()
+            raise
         task = OrderedTask(coro, loop=self, name=str(name or "workflow task"), context=context)
         self.tasks[task] = None
         task.add_done_callback(self._forget)
@@ -198,11 +242,29 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return self._closed
 
+    def take_down(self) -> None:
+        """End every coroutine, newest first, and every async generator, whatever their cleanup code does."""
+        self._ready.clear()
+        all_ended = True
+        while self.tasks:
+            task, _ = self.tasks.popitem()
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own switch
+            if close_coroutine(task.get_coro()):  # type: ignore[arg-type]
+                task.cancel()  # its coroutine has ended: this only parts it from what it waited for
+            else:
+                all_ended = False
+        self._closed = True
+        for generator in list(self._generators.values()):
+            close_async_generator(generator)
+        if all_ended:
+            self.drain()
+
     def close(self) -> None:
         """Forget everything, the owner too, so that no reference cycle keeps it in memory."""
         self._closed = True
         self._ready.clear()
         self.tasks.clear()
+        self._generators.clear()
         self._owner = self.nbflow_runtime = _Nobody()
 
     def _timer_handle_cancelled(self, handle: Any) -> None:
@@ -211,10 +273,10 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     async def shutdown_asyncgens(self) -> None:
         pass
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:
+    def run_in_executor(self, *_: Any) -> NoReturn:  # type: ignore[override]  # whatever it is given
         _refuse("a thread or executor (asyncio.to_thread, run_in_executor)")
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> NoReturn:
+    def call_soon_threadsafe(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]  # same
         _refuse("a callback from another thread (call_soon_threadsafe)")
 
 
@@ -226,6 +288,9 @@ class _Nobody:
 
     def on_loop_exception(self, context: dict[str, Any]) -> None:
         pass
+
+    def check_may_change(self, what: str) -> None:  # noqa: ARG002
+        raise WorkflowEvicted
 
 
 class _PastTimer:
@@ -258,10 +323,10 @@ def _refusal(name: str) -> Callable[..., NoReturn]:
 
 
 for _name in (
-    "add_reader", "add_signal_handler", "add_writer", "connect_accepted_socket", "connect_read_pipe", "connect_write_pipe",
-    "create_connection", "create_datagram_endpoint", "create_server", "create_unix_connection", "create_unix_server",
-    "getaddrinfo", "getnameinfo", "run_forever", "run_until_complete", "sendfile", "set_default_executor", "sock_accept",
-    "sock_connect", "sock_recv", "sock_recv_into", "sock_sendall", "sock_sendfile", "start_tls", "subprocess_exec",
-    "subprocess_shell",
+    "add_reader", "add_signal_handler", "add_writer", "connect_accepted_socket", "connect_read_pipe",
+    "connect_write_pipe", "create_connection", "create_datagram_endpoint", "create_server", "create_unix_connection",
+    "create_unix_server", "getaddrinfo", "getnameinfo", "run_forever", "run_until_complete", "sendfile",
+    "set_default_executor", "sock_accept", "sock_connect", "sock_recv", "sock_recv_into", "sock_sendall",
+    "sock_sendfile", "start_tls", "subprocess_exec", "subprocess_shell",
 ):  # fmt: skip
     setattr(DeterministicLoop, _name, _refusal(_name))

@@ -80,7 +80,7 @@ TIMER: Machine = {
 }
 
 
-def advance(machine: Machine, state: str, event_type: str, subject: str) -> str:
+def advance(machine: Machine, state: str, event_type: str, *subject: object) -> str:
     """Take one step.
 
     Parameters
@@ -91,8 +91,8 @@ def advance(machine: Machine, state: str, event_type: str, subject: str) -> str:
         Where it stands.
     event_type
         What happened.
-    subject
-        What the machine is of, for the error: ``"activity 5"``.
+    *subject
+        What the machine is of, for the error: ``"activity", 5``.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def advance(machine: Machine, state: str, event_type: str, subject: str) -> str:
     try:
         return machine[state][event_type]
     except KeyError:
-        msg = f"{subject} is {state} and can't take a {event_type}: the history contradicts itself"
+        msg = f"{' '.join(map(str, subject))} is {state} and can't take a {event_type}: the history contradicts itself"
         raise HistoryCorruptedError(msg) from None
 
 

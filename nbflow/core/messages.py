@@ -36,19 +36,24 @@ class Messages:
     """
 
     def __init__(self, owner: _Owner) -> None:
-        self._owner = owner
+        self._owner: _Owner | None = owner
         self._handlers: dict[str, dict[str, Callable[..., Any]]] = {"signal": {}, "query": {}}
-        self._mailboxes: dict[str, deque[Any]] = {}
-        self._waiters: dict[str, deque[OrderedFuture]] = {}
+        self._mailboxes: dict[str, deque[list[Any]]] = {}
+        self._waiters: dict[str, dict[OrderedFuture, None]] = {}
+        """By name, in the order in which they came."""
 
     def close(self) -> None:
         """Forget everything, the owner too, so that no reference cycle keeps it in memory."""
-        self.__dict__.clear()
+        self._owner = None
+        for handlers in self._handlers.values():
+            handlers.clear()
+        self._mailboxes.clear()
+        self._waiters.clear()
 
     @property
     def awaited(self) -> list[str]:
         """Names of the signals somebody waits for, in order."""
-        return [name for name, waiters in self._waiters.items() if any(not waiter.done() for waiter in waiters)]
+        return [name for name, waiters in self._waiters.items() if waiters]
 
     def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
         """Let a function answer messages of a name, and hand it what came before.
@@ -74,22 +79,31 @@ class Messages:
         """Hand a signal to its handler, to a waiter, or to the mailbox."""
         if name in self._handlers["signal"]:
             self._handle(name, args)
-            return
-        waiters = self._waiters.get(name)
-        while waiters:
-            waiter = waiters.popleft()
+        elif not self._hand_to_waiter(name, args):
+            self._mailboxes.setdefault(name, deque()).append(args)
+
+    def _hand_to_waiter(self, name: str, args: list[Any]) -> bool:
+        for waiter in self._waiters.get(name, ()):
             if not waiter.done():
                 waiter.set_result(args)
-                return
-        self._mailboxes.setdefault(name, deque()).append(args)
+                return True
+        return False
+
+    def _give_back(self, name: str, args: list[Any]) -> None:
+        """Let a signal go to the next one: who got it was cancelled before it could take it."""
+        if name in self._handlers["signal"]:
+            self._handle(name, args)
+        elif not self._hand_to_waiter(name, args):
+            self._mailboxes.setdefault(name, deque()).appendleft(args)
 
     def _handle(self, name: str, args: list[Any]) -> None:
         handler = self._handlers["signal"][name]
+        assert self._owner is not None
         task = self._owner.loop.create_task(_call(handler, args), name=f"signal: {name}")
         task.add_done_callback(self._on_handler_done)
 
     def _on_handler_done(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if self._owner is not None and not task.cancelled() and (error := task.exception()) is not None:
             self._owner.fail_from_handler(error)
 
     async def wait_for(self, name: str, timeout: float | None) -> Any:
@@ -112,17 +126,22 @@ class Messages:
         TimeoutError
             When none came in time.
         """
+        assert self._owner is not None
         mailbox = self._mailboxes.get(name)
         if mailbox:
             return _value(mailbox.popleft())
         waiter = OrderedFuture(loop=self._owner.loop)
-        self._waiters.setdefault(name, deque()).append(waiter)
+        waiters = self._waiters.setdefault(name, {})
+        waiters[waiter] = None
         try:
             return _value(await self._owner.wait_for(waiter, timeout))
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._mailboxes.setdefault(name, deque()).appendleft(waiter.result())
+                del waiters[waiter]
+                self._give_back(name, waiter.result())
             raise
+        finally:
+            waiters.pop(waiter, None)
 
     def answer(self, name: str, args: Sequence[Any]) -> Any:
         """Answer a query.

@@ -121,9 +121,12 @@ class DurableTimer:
     def cancel(self) -> None:
         """Forget it; nothing happens if it fired or was cancelled already."""
         if not self._cancelled and self.state not in ("Fired", "Canceled"):
-            self._cancelled = True
-            self.forget_callback()
             self._owner.cancel_timer(self)
+
+    def cancel_now(self) -> None:
+        """Never call back, whatever becomes of it."""
+        self._cancelled = True
+        self._callback = None
 
     def cancelled(self) -> bool:
         """Return True if it was cancelled."""
@@ -149,6 +152,11 @@ class SleepFuture(OrderedFuture):
     """What ``nbflow.sleep`` returns in an ``async def`` workflow; cancelling it cancels the timer."""
 
     timer: Any = None
+
+    def wake(self) -> None:
+        """Sleep no longer: the timer fired."""
+        if not self.done():
+            self.set_result(None)
 
     def cancel(self, msg: Any = None) -> bool:
         """Stop sleeping."""

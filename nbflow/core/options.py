@@ -196,5 +196,3 @@ class WorkflowOptions(_Options):
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
     summary: str | None = None
-
-

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from nbflow.core.commands import Command
-from nbflow.core.events import COMMAND_EVENTS, ActivityTaskStarted, HistoryEvent, MarkerRecorded, WorkflowExecutionStarted
+from nbflow.core.events import (
+    COMMAND_EVENTS,
+    ActivityTaskStarted,
+    HistoryEvent,
+    MarkerRecorded,
+    WorkflowExecutionStarted,
+)
 from nbflow.core.instance import WorkflowInstance
+from nbflow.exceptions import HistoryCorruptedError
 
 __all__ = ["activations", "replay"]
 
@@ -63,13 +70,38 @@ def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[
         When code and history disagree.
     HistoryCorruptedError
         When the history contradicts itself.
+    MissingDefinitionError
+        When the code can't run here, because a part of it is missing.
+    PayloadError
+        When a value of the history can't be decoded here.
     """
     history = list(history)
-    for event in history:
+    _check_ids(history)
+    instance.recorded_commands = [event for event in history if type(event) in COMMAND_EVENTS]
+    for event in instance.recorded_commands:
         if type(event) is MarkerRecorded and event.marker_name == "side_effect":
-            instance.recorded_side_effects[event.details["id"].tree] = event.details["data"]
-    instance.is_replaying = True
-    for group in activations(history):
-        instance.activate(group)
-    instance.is_replaying = False
+            instance.recorded_side_effects[_marker_id(event)] = event.details["data"]
+    try:
+        instance.replay(activations(history))
+    except BaseException:
+        instance.evict()  # half-way replayed it is of no use
+        raise
     return instance.outstanding
+
+
+def _check_ids(history: Sequence[HistoryEvent]) -> None:
+    for position, event in enumerate(history, start=1):
+        if event.event_id != position:
+            msg = (
+                f"the history has a gap: event {event.event_id} ({type(event).__name__}) stands where {position} should"
+            )
+            raise HistoryCorruptedError(msg)
+
+
+def _marker_id(event: MarkerRecorded) -> str:
+    try:
+        event.details["data"]
+        return str(event.details["id"].tree)
+    except KeyError as missing:
+        msg = f"event {event.event_id} (MarkerRecorded) lacks its detail {missing}"
+        raise HistoryCorruptedError(msg) from None

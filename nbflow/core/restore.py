@@ -1,7 +1,6 @@
 """A function rebuilt from its stored definition: in a new process, before any cell has run."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -21,7 +20,7 @@ _MARKS = {"workflow", "activity", "transaction"}
 Lookup = Callable[[DefinitionKind, str], Definition | None]
 
 
-def restore_definition(
+def restore_definition(  # noqa: PLR0917  the fields of a stored definition, in their order
     kind: DefinitionKind, name: str, hash_: str, source: str, manifest: str, lookup: Lookup
 ) -> Definition:
     """Rebuild a definition.
@@ -52,7 +51,14 @@ def restore_definition(
     else:
         function, bindings = _import(tree.get("module", ""), tree.get("qualname", ""), f"{kind} {name}"), {}
     return Definition(
-        kind=kind, name=name, function=function, hash=hash_, source=source, manifest=manifest, bindings=bindings, options=options
+        kind=kind,
+        name=name,
+        function=function,
+        hash=hash_,
+        source=source,
+        manifest=manifest,
+        bindings=bindings,
+        options=options,
     )
 
 

@@ -84,7 +84,8 @@ class RetryPolicy:
         self._validate()
 
     def _validate(self) -> None:
-        if isinstance(self.maximum_attempts, bool) or not isinstance(self.maximum_attempts, int) or self.maximum_attempts < 0:
+        attempts: object = self.maximum_attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 0:
             msg = f"maximum_attempts must be a whole number, 0 (no limit) or more: {self.maximum_attempts!r}"
             raise ConfigurationError(msg)
         if self.maximum_attempts == 1:
@@ -209,7 +210,7 @@ def next_attempt(
 
 
 def _is_retryable(policy: RetryPolicy, failure: Failure) -> bool:
-    names = policy.non_retryable_error_types
+    names = tuple(policy.non_retryable_error_types)
     match failure.kind:
         case "canceled" | "terminated":
             return False
@@ -217,9 +218,9 @@ def _is_retryable(policy: RetryPolicy, failure: Failure) -> bool:
             timeout_type = failure.info.get("timeout_type")
             if timeout_type in (TimeoutType.SCHEDULE_TO_START, TimeoutType.SCHEDULE_TO_CLOSE):
                 return False
-            return _TIMEOUT_NAMES.get(str(timeout_type)) not in names
+            return _TIMEOUT_NAMES.get(str(timeout_type), "") not in names
         case "application":
-            return not failure.info.get("non_retryable") and failure.info.get("type") not in names
+            return not failure.info.get("non_retryable") and str(failure.info.get("type")) not in names
     return True
 
 

@@ -84,7 +84,9 @@ class Runtime(Protocol):
         """Start a timer; returns an awaitable."""
         ...
 
-    def wait_condition(self, predicate: Callable[[], object], timeout: float | None = None, summary: str | None = None) -> Any:
+    def wait_condition(
+        self, predicate: Callable[[], object], timeout: float | None = None, summary: str | None = None
+    ) -> Any:
         """Wait until the predicate is true; returns an awaitable."""
         ...
 

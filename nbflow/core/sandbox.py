@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import datetime as datetime_module
+import datetime as dt
 import random as random_module
 import time as time_module
 import types
@@ -163,15 +163,15 @@ class _InstanceOfOriginal(type):
         return issubclass(other, cls._original)
 
 
-class _Datetime(datetime_module.datetime, metaclass=_InstanceOfOriginal):
-    _original = datetime_module.datetime
+class _Datetime(dt.datetime, metaclass=_InstanceOfOriginal):
+    _original = dt.datetime
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        return datetime_module.datetime(*args, **kwargs)
+        return dt.datetime(*args, **kwargs)  # noqa: DTZ001  as the user wrote it
 
     @classmethod
-    def now(cls, tz: datetime_module.tzinfo | None = None) -> Any:
-        return datetime_module.datetime.fromtimestamp(_now_seconds(), tz)
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
+        return dt.datetime.fromtimestamp(_now_seconds(), tz)
 
     @classmethod
     def utcnow(cls) -> Any:
@@ -182,27 +182,27 @@ class _Datetime(datetime_module.datetime, metaclass=_InstanceOfOriginal):
         return cls.now()
 
     @classmethod
-    def fromtimestamp(cls, timestamp: float, tz: datetime_module.tzinfo | None = None) -> Any:
-        return datetime_module.datetime.fromtimestamp(timestamp, tz)
+    def fromtimestamp(cls, timestamp: float, tz: dt.tzinfo | None = None) -> Any:
+        return dt.datetime.fromtimestamp(timestamp, tz)
 
     @classmethod
     def fromisoformat(cls, text: str) -> Any:
-        return datetime_module.datetime.fromisoformat(text)
+        return dt.datetime.fromisoformat(text)
 
     @classmethod
     def strptime(cls, text: str, fmt: str) -> Any:
-        return datetime_module.datetime.strptime(text, fmt)
+        return dt.datetime.strptime(text, fmt)  # noqa: DTZ007  as the user wrote it
 
     @classmethod
     def combine(cls, *args: Any, **kwargs: Any) -> Any:
-        return datetime_module.datetime.combine(*args, **kwargs)
+        return dt.datetime.combine(*args, **kwargs)
 
 
-class _Date(datetime_module.date, metaclass=_InstanceOfOriginal):
-    _original = datetime_module.date
+class _Date(dt.date, metaclass=_InstanceOfOriginal):
+    _original = dt.date
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        return datetime_module.date(*args, **kwargs)
+        return dt.date(*args, **kwargs)
 
     @classmethod
     def today(cls) -> Any:
@@ -210,7 +210,7 @@ class _Date(datetime_module.date, metaclass=_InstanceOfOriginal):
 
     @classmethod
     def fromisoformat(cls, text: str) -> Any:
-        return datetime_module.date.fromisoformat(text)
+        return dt.date.fromisoformat(text)
 
 
 def _random_function(name: str) -> Callable[..., Any]:
@@ -238,7 +238,9 @@ def _as_completed(futures: Iterable[Any], *, timeout: float | None = None) -> An
     return asyncio.as_completed([asyncio.ensure_future(future) for future in futures], timeout=timeout)
 
 
-_RANDOM_NAMES = tuple(name for name in random_module.__all__ if not name[0].isupper() and hasattr(random_module.Random, name))
+_RANDOM_NAMES = tuple(
+    name for name in random_module.__all__ if not name[0].isupper() and hasattr(random_module.Random, name)
+)
 _RANDOM = {name: _random_function(name) for name in _RANDOM_NAMES}
 _TIME = _time_functions()
 _UUID: dict[str, Any] = {"uuid4": _uuid4, "uuid1": _refused("uuid.uuid1", "nbflow.uuid4()")}
@@ -253,7 +255,7 @@ def _twins() -> dict[int, Any]:
         (time_module, _TIME),
         (random_module, _RANDOM),
         (uuid_module, _UUID),
-        (datetime_module, _DATETIME),
+        (dt, _DATETIME),
         (asyncio, _ASYNCIO),
     ):
         pairs[id(module)] = _Twin(module, functions)

@@ -158,7 +158,11 @@ class Player:
                 "last_failure": last_failure,
             }
             made.append((ActivityTaskStarted, started))
-        attributes = {"scheduled_event_id": scheduled.event_id, "started_event_id": position if ran else None, **attributes}
+        attributes = {
+            "scheduled_event_id": scheduled.event_id,
+            "started_event_id": position if ran else None,
+            **attributes,
+        }
         return self.deliver(*made, (cls, attributes))
 
     def run(self, which: int | str = 0, **started: Any) -> Player:
@@ -178,7 +182,9 @@ class Player:
         self, which: int | str, error: BaseException, retry_state: str = "MAXIMUM_ATTEMPTS_REACHED", **started: Any
     ) -> Player:
         failure = failure_of_exception(error, self.converter)
-        return self._outcome(self.pending(which), ActivityTaskFailed, failure=failure, retry_state=retry_state, **started)
+        return self._outcome(
+            self.pending(which), ActivityTaskFailed, failure=failure, retry_state=retry_state, **started
+        )
 
     def time_out(
         self, which: int | str = 0, timeout_type: str = TimeoutType.START_TO_CLOSE, *, ran: bool = True, **started: Any

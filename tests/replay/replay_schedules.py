@@ -18,7 +18,9 @@ def moves(player: Player, body: Body, sent: int) -> list[Callable[[], object]]:
     for place, (event_id, event) in enumerate(player.activities.items()):
         possible.append(lambda place=place: player.run(place))
         if event.activity_type.startswith("flaky"):
-            possible.append(lambda place=place: player.fail(place, ApplicationError("no luck", type="Flaky"), attempt=3))
+            possible.append(
+                lambda place=place: player.fail(place, ApplicationError("no luck", type="Flaky"), attempt=3)
+            )
             possible.append(lambda place=place: player.time_out(place))
         if event_id in player.cancel_requests:
             possible.append(lambda place=place: player.let_cancel(place))

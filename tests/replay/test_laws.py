@@ -48,7 +48,7 @@ def test_replaying_a_history_is_a_fixed_point(body, choices):
 @LAW
 @given(choices=schedules)
 def test_replaying_a_prefix_gives_the_state_of_that_moment(body, choices):
-    """A prefix that ends with an event from outside gives the recorded commands as outstanding, a whole one the same state."""
+    """A prefix cut before its commands has them outstanding; a whole one stands where the execution stood."""
     played = Played(body, choices)
     history = played.player.history
     for end in range(1, len(history) + 1):

@@ -1,0 +1,145 @@
+"""Commands that no event has recorded yet, and which event records which command."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from nbflow.core.commands import Command
+from nbflow.core.event_json import name_of
+from nbflow.core.events import (
+    ActivityTaskCancelRequested,
+    ActivityTaskScheduled,
+    HistoryEvent,
+    MarkerRecorded,
+    TimerCanceled,
+    TimerStarted,
+)
+from nbflow.exceptions import NondeterminismError
+
+__all__ = ["Outbox", "fits", "misfit_error"]
+
+
+class Outbox:
+    """Outstanding commands, oldest first, each with what waits for its recording."""
+
+    __slots__ = ("_entries", "_withdrawn")
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[Command, Any]] = deque()
+        self._withdrawn: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, command: Command, target: Any) -> None:
+        """Ask for something; ``target`` hears when it is recorded."""
+        self._entries.append((command, target))
+
+    def withdraw(self, command: Command) -> None:
+        """Ask no more for something that was asked for in this activation."""
+        self._withdrawn.add(id(command))
+
+    def settle(self) -> None:
+        """Drop what was withdrawn, at the end of an activation."""
+        if self._withdrawn:
+            self._entries = deque(entry for entry in self._entries if id(entry[0]) not in self._withdrawn)
+            self._withdrawn.clear()
+
+    @property
+    def commands(self) -> list[Command]:
+        """The outstanding commands in order."""
+        return [entry[0] for entry in self._entries]
+
+    @property
+    def oldest(self) -> Command | None:
+        """The command that the next event must record."""
+        return self._entries[0][0] if self._entries else None
+
+    def take(self) -> tuple[Command, Any]:
+        """Take the oldest command off, with its target."""
+        return self._entries.popleft()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._entries.clear()
+        self._withdrawn.clear()
+
+
+def fits(command: Command, event: HistoryEvent) -> bool:
+    """Say whether an event records a command."""
+    if command.event_type is not type(event):
+        return False
+    fit = _FITS.get(type(event))
+    return fit is None or fit(command, event)
+
+
+def _is_activity(command: Any, event: Any) -> bool:
+    return bool(command.activity_type == event.activity_type and command.activity_id == event.activity_id)
+
+
+def _is_cancelled_activity(command: Any, event: Any) -> bool:
+    return bool(command.scheduled_event_id == event.scheduled_event_id)
+
+
+def _is_timer(command: Any, event: Any) -> bool:
+    return bool(command.timer_id == event.timer_id)
+
+
+def _is_cancelled_timer(command: Any, event: Any) -> bool:
+    return bool(command.timer_id == event.timer_id and command.started_event_id == event.started_event_id)
+
+
+def _is_marker(command: Any, event: Any) -> bool:
+    return bool(command.marker_name == event.marker_name and command.details.get("id") == event.details.get("id"))
+
+
+_FITS: dict[type[HistoryEvent], Callable[[Any, Any], bool]] = {
+    ActivityTaskScheduled: _is_activity,
+    ActivityTaskCancelRequested: _is_cancelled_activity,
+    TimerStarted: _is_timer,
+    TimerCanceled: _is_cancelled_timer,
+    MarkerRecorded: _is_marker,
+}
+"""What must agree beyond the type. Arguments and durations need not, as on Temporal."""
+
+
+def misfit_error(
+    workflow: str, run_id: str, event: HistoryEvent, command: Command | None, hashes: tuple[str, str]
+) -> NondeterminismError:
+    """Word the disagreement of code and history.
+
+    Parameters
+    ----------
+    workflow, run_id
+        Which execution.
+    event
+        What is recorded.
+    command
+        What the code asked for, if anything.
+    hashes
+        Of the definition that recorded the event, and of the one that runs.
+
+    Returns
+    -------
+    NondeterminismError
+        To be raised.
+    """
+    name = name_of(event)
+    recorded = f"event {event.event_id} {type(event).__name__}" + (f"({name})" if name else "")
+    produced = command.describe() if command else "nothing"
+    line = str(command.line) if command and command.line else None
+    where = f" at {line}" if line else ""
+    then, now = hashes
+    changed = (
+        f"its code changed since (definition {then[:12]} then, {now[:12]} now)"
+        if then != now
+        else "its code gave another answer this time: look for sets, globals, or values read from outside"
+    )
+    msg = (
+        f"workflow {workflow} (run {run_id}) does not fit its history: recorded is {recorded}, "
+        f"the code asked for {produced}{where}. Either {changed}. Put the old code back until this execution "
+        f"has closed"
+    )
+    return NondeterminismError(msg, event=recorded, command=produced, line=line, definition_hash=hashes)

@@ -37,6 +37,9 @@ def _zone(zone: tzinfo | None) -> Tree | None:
     if zone is None:
         return {}
     if type(zone) is timezone:
+        if zone.utcoffset(None).microseconds:
+            # Python writes such an offset and reads it wrongly
+            return None
         arguments = zone.__getinitargs__()  # type: ignore[attr-defined]
         return {"zone_name": arguments[1]} if len(arguments) > 1 else {}
     if type(zone) is ZoneInfo and zone.key:

@@ -20,13 +20,14 @@ from typing import Any
 
 import duckdb
 
-from nbflow.client.handle import WorkflowHandle
+from nbflow.client import handle as handle_module
+from nbflow.client.handle import WorkflowHandle, watch_waiting
 from nbflow.exceptions import EngineClosedError, WorkflowNotFoundError
 from nbflow.notebook.surfaces import CellSurface, Surface, TerminalSurface
 from nbflow.widgets.snapshot import read_progress
 from nbflow.widgets.view_models import Progress
 
-__all__ = ["Board", "kernel_watcher", "terminal_watcher"]
+__all__ = ["Board", "kernel_watcher", "terminal_watcher", "watch_terminal"]
 
 _FIRST = 0.5
 """Seconds until a wait is worth a line."""
@@ -205,6 +206,12 @@ def terminal_watcher() -> Watcher:
     """Make what :func:`nbflow.client.handle.watch_waiting` wants, for terminals; without one it shows nothing."""
     board = Board(TerminalSurface(), _PERIOD)
     return lambda handle: board.watch(handle) if _in_main_thread() and sys.stderr.isatty() else _unwatched()
+
+
+def watch_terminal() -> None:
+    """Let scripts and terminals show progress, unless a notebook does so already; safe to call often."""
+    if handle_module._watch is None:  # noqa: SLF001  the hook's own state
+        watch_waiting(terminal_watcher())
 
 
 def _in_main_thread() -> bool:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from IPython.display import display
-
 from nbflow.widgets.look import shorten
 from nbflow.widgets.static_html import progress_html
 from nbflow.widgets.static_text import progress_text
@@ -41,6 +39,8 @@ class CellSurface:
 
     def draw(self, lines: Sequence[Progress], hidden: Mapping[str, int]) -> None:
         """Show lines over those before."""
+        from IPython.display import display
+
         bundle = {"text/plain": progress_text(lines, hidden), "text/html": progress_html(lines, hidden)}
         if self._display is None:
             self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ __all__ = ["Rows", "read_counts", "read_execution", "read_progress"]
 
 _EXECUTION = """
 SELECT workflow_id, run_id, workflow_type, status, start_time, close_time, duration, history_length,
-    left(input::VARCHAR, 300) AS input, left(result::VARCHAR, 300) AS result, failure_type, failure_message
+    left(input::VARCHAR, 500000) AS input, left(result::VARCHAR, 500000) AS result, failure_type, failure_message
 FROM executions WHERE run_id = ?
 """
 _ACTIVITY_COUNTS = """
@@ -23,7 +23,7 @@ FROM activities WHERE run_id = ? GROUP BY ALL ORDER BY first
 """
 _ACTIVITIES_OF_NOTE = """
 SELECT scheduled_event_id, activity_type, status, attempt, scheduled_time, started_time, close_time, duration,
-    left(input::VARCHAR, 120) AS input, failure_type, left(failure_message, 300) AS failure_message, next_attempt_time
+    left(input::VARCHAR, 20000) AS input, failure_type, left(failure_message, 300) AS failure_message, next_attempt_time
 FROM activities WHERE run_id = ?
 ORDER BY status IN ('Failed', 'TimedOut') DESC, next_attempt_time IS NOT NULL DESC, status = 'Started' DESC,
     status = 'Canceled' DESC, attempt DESC, scheduled_event_id
@@ -44,13 +44,20 @@ SELECT (attributes -> 'failure')::VARCHAR AS failure FROM events
 WHERE run_id = ? AND event_type = 'WorkflowExecutionFailed'
 """
 _COUNTS = """
-SELECT
-    (SELECT count(*) FROM executions) AS executions,
-    (SELECT count(*) FROM executions WHERE status IN ('Running', 'Suspended')) AS open_executions,
-    (SELECT count(*) FROM activities WHERE status IN ('Started', 'Scheduled')) AS open_activities,
-    (SELECT count(*) FROM timers WHERE status = 'Pending') AS pending_timers,
-    (SELECT min(fire_time) FROM timers WHERE status = 'Pending') AS next_timer,
-    (SELECT count(*) FROM events) AS events
+SELECT executions, executions - closed AS open_executions, events, pending_timers, next_timer, open_activities
+FROM (
+    SELECT count(*) AS events,
+        count(*) FILTER (event_type = 'WorkflowExecutionStarted') AS executions,
+        count(*) FILTER (event_type IN (
+            'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+            'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+        )) AS closed
+    FROM events
+), (
+    SELECT count(*) AS pending_timers, min(fire_time) AS next_timer FROM timers WHERE status = 'Pending'
+), (
+    SELECT count(*) AS open_activities FROM activities WHERE status IN ('Started', 'Scheduled')
+)
 """
 _ROWS_OF_NOTE = 12
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -19,6 +20,7 @@ __all__ = [
     "execution_view",
     "failure_chain",
     "progress_view",
+    "value_text",
 ]
 
 Row = Mapping[str, Any]
@@ -162,8 +164,8 @@ def execution_view(
         "close_time": _iso_or_none(execution["close_time"]),
         "duration": execution["duration"] if end is None else _seconds_between(execution["start_time"], end),
         "events": execution["history_length"],
-        "input": execution["input"] or "",
-        "result": execution["result"],
+        "input": value_text(execution["input"] or ""),
+        "result": None if execution["result"] is None else value_text(execution["result"]),
         "groups": groups,
         "activities": _of_note([_activity(row) for row in of_note]),
         "timers": pending if is_open else [],
@@ -222,6 +224,44 @@ def failure_chain(failure: str) -> list[FailureLink]:
     return links
 
 
+def value_text(text: str) -> str:
+    """Say a recorded value: as its JSON, with tables and other encoded values named instead of spelled out.
+
+    Parameters
+    ----------
+    text
+        JSON text, possibly cut.
+    """
+    try:
+        return _say(json.loads(text))
+    except json.JSONDecodeError:
+        return _BYTES.sub('"…"', text)
+
+
+_BYTES = re.compile(r'"base64":"[^"]*"?')
+
+
+def _say(value: Any) -> str:
+    match value:
+        case {"$nbflow": str(kind), "rows": rows, "columns": list(columns)}:
+            return f"{kind} ({rows} rows, {len(columns)} columns)"
+        case {"$nbflow": str(kind), "rows": rows}:
+            return f"{kind} ({rows} rows)"
+        case {"$nbflow": str(kind), "dtype": dtype, "shape": list(shape)}:
+            return f"{kind} ({dtype}, {' x '.join(map(str, shape))})"
+        case {"$nbflow": str(kind), "items": list(items)}:
+            return f"{kind}({_say(items)})"
+        case {"$nbflow": str(kind), "value": value}:
+            return f"{kind}({_say(value)})"
+        case {"$nbflow": str(kind)}:
+            return f"<{kind}>"
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(key)}: {_say(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_say, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _plain_failure(execution: Row) -> list[FailureLink]:
     if execution["failure_type"] is None:
         return []
@@ -258,7 +298,7 @@ def _activity(row: Row) -> ActivityRow:
         "status": "Backoff" if row["next_attempt_time"] is not None else row["status"],
         "attempt": row["attempt"],
         "duration": row["duration"],
-        "input": row["input"] or "",
+        "input": value_text(row["input"] or ""),
         "failure": f"{kind}: {message}" if kind else "",
         "next_attempt_time": _iso_or_none(row["next_attempt_time"]),
     }

@@ -177,9 +177,10 @@ def test_a_wait_that_times_out_tells_that_it_stopped_waiting(board):
 
 SCRIPT = """
 import sys, nbflow
-from nbflow.client.handle import watch_waiting
-from nbflow.notebook.progress import terminal_watcher
-watch_waiting(terminal_watcher())
+from nbflow.notebook.progress import watch_terminal
+watch_terminal()
+watch_terminal()
+assert "IPython" not in sys.modules
 nbflow.open(":memory:")
 @nbflow.workflow
 def nap():

@@ -54,7 +54,7 @@ def test_a_completed_execution_is_read_whole(env):
         "report",
         "Completed",
         "3",
-        "[[1,2]]",
+        "[[1, 2]]",
     )
     assert view["groups"] == [
         {"activity_type": "collect_one", "total": 2, "done": 2, "states": {"Completed": 2}, "retried": 1, "retries": 1}

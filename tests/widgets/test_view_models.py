@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nbflow.widgets.view_models import execution_view, failure_chain, progress_view
+from nbflow.widgets.view_models import execution_view, failure_chain, progress_view, value_text
 
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 NOW = round((START + timedelta(seconds=90)).timestamp() * 1_000_000)
@@ -118,6 +118,25 @@ def test_a_terminated_execution_shows_the_reason_it_was_given():
     """Statuses without a failure of their own still say why."""
     ended = RUNNING | {"status": "Terminated", "failure_type": "TerminatedError", "failure_message": "wrong input"}
     assert view_of(ended)["failures"] == [{"type": "TerminatedError", "message": "wrong input", "stack_trace": ""}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('["Oslo",1,{"a":null}]', '["Oslo", 1, {"a": null}]'),
+        (
+            '{"$nbflow":"pandas.DataFrame","rows":36,"columns":["a"],"base64":"AAA"}',
+            "pandas.DataFrame (36 rows, 1 columns)",
+        ),
+        ('[{"$nbflow":"numpy.ndarray","dtype":"int64","shape":[2,3],"base64":"A"}]', "[numpy.ndarray (int64, 2 x 3)]"),
+        ('{"$nbflow":"tuple","items":[1,{"$nbflow":"decimal","value":"1.5"}]}', 'tuple([1, decimal("1.5")])'),
+        ('{"$nbflow":"timedelta","days":3}', "<timedelta>"),
+        ('[{"$nbflow":"bytes","base64":"AAAA', '[{"$nbflow":"bytes","…"'),
+    ],
+)
+def test_a_recorded_value_is_told_briefly(text, told):
+    """Tables and encoded values are named, not spelled out; what was cut off is shown as far as it goes."""
+    assert value_text(text) == told
 
 
 def test_progress_adds_up_the_retries_of_all_types():

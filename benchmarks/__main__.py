@@ -29,6 +29,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each pair (default 3)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run, not how fast")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one phase of a run (default 300)")
+    parser.add_argument(
+        "--best", action="store_true", help="show the best run of each pair instead of medians: for a busy machine"
+    )
     parser.add_argument("--reference", default=REFERENCE, help=f"what ratios are against (default {REFERENCE})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run and the medians there")
     return parser.parse_args(argv)
@@ -81,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for outcome in series(engines, workloads, repeat=options.repeat, quick=options.quick, timeout=options.timeout):
         _progress(outcome)
         outcomes.append(outcome)
-    print(markdown(outcomes, engines, workloads, reference=options.reference))
+    print(markdown(outcomes, engines, workloads, reference=options.reference, pick_best=options.best))
     if options.json:
         options.json.write_text(json.dumps(report(outcomes, engines, workloads), indent=1) + "\n")
     return int(any(it.error for it in outcomes))

@@ -44,52 +44,31 @@
 from __future__ import annotations
 
 import builtins
+from datetime import timedelta
 from typing import Any
 
 __all__ = [
-    "ActivityCancelled",
-    "ActivityError",
-    "ApplicationError",
-    "CancelledError",
-    "ChildWorkflowError",
-    "ClientError",
-    "CompleteLater",
-    "ConfigurationError",
-    "DeadlockError",
-    "DefinitionError",
-    "EngineClosedError",
-    "FailureError",
-    "ForeignStoreError",
-    "HistoryCorruptedError",
-    "MissingDefinitionError",
-    "NbflowError",
-    "NondeterminismError",
-    "NotInActivityError",
-    "NotInWorkflowError",
-    "PayloadError",
-    "QueryError",
-    "ReadOnlyContextError",
-    "SqlError",
-    "StoreCorruptedError",
-    "StoreError",
-    "StoreFullError",
-    "StoreLockedError",
-    "StoreNotWritableError",
-    "StoreVersionError",
-    "TerminatedError",
-    "TimeoutError",
-    "UntrustedPayloadError",
-    "WorkflowAlreadyStartedError",
-    "WorkflowClosedError",
-    "WorkflowError",
-    "WorkflowEvicted",
-    "WorkflowFailedError",
-    "WorkflowNotFoundError",
-]
+    "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError",
+    "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
+    "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MissingDefinitionError", "NbflowError",
+    "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
+    "ReadOnlyContextError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
+    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UntrustedPayloadError",
+    "WorkflowAlreadyStartedError", "WorkflowClosedError", "WorkflowError", "WorkflowEvicted",
+    "WorkflowFailedError", "WorkflowNotFoundError",
+]  # fmt: skip
 
 
 class NbflowError(Exception):
     """Base of every error nbflow raises."""
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The error behind this one, if any."""
+        return self.__cause__
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else str(self.__doc__).partition("\n")[0]
 
     def _render_traceback_(self) -> list[str]:
         """Show one short line in a notebook instead of nbflow's own frames."""
@@ -105,15 +84,10 @@ class FailureError(NbflowError):
         What happened.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *more: Any) -> None:
+        super().__init__(message, *more)
         self.message = message
         self.stack_trace: str = ""
-
-    @property
-    def cause(self) -> BaseException | None:
-        """The failure behind this one, if any."""
-        return self.__cause__
 
 
 class ApplicationError(FailureError):
@@ -126,38 +100,35 @@ class ApplicationError(FailureError):
     *details
         Values to record with the failure; they must be encodable.
     type
-        Name that ``RetryPolicy.non_retryable_error_types`` is matched against, exactly.
+        Name that ``RetryPolicy.non_retryable_error_types`` is matched against, exactly; or a class, for its name.
     non_retryable
         True to fail the activity at once, whatever its RetryPolicy says.
     next_retry_delay
-        Seconds until the next attempt, in place of the RetryPolicy's interval.
+        Duration until the next attempt, in place of the RetryPolicy's interval.
     """
 
     def __init__(
         self,
         message: str,
         *details: Any,
-        type: str | None = None,  # noqa: A002  Temporal's name for it
+        type: str | builtins.type | None = None,  # noqa: A002  Temporal's name for it
         non_retryable: bool = False,
-        next_retry_delay: float | None = None,
+        next_retry_delay: float | str | timedelta | None = None,
     ) -> None:
         super().__init__(message)
         self.details = details
-        self.type = type
+        self.type = type.__name__ if isinstance(type, builtins.type) else type
         self.non_retryable = non_retryable
         self.next_retry_delay = next_retry_delay
+        self.exceptions: tuple[FailureError, ...] = ()
+        """The failures that it groups, if it was an ExceptionGroup."""
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.type else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild_application_error, (self.message, self.details, self.type, self.non_retryable, self.next_retry_delay))
-
-
-def _rebuild_application_error(
-    message: str, details: tuple[Any, ...], type_: str | None, non_retryable: bool, delay: float | None
-) -> ApplicationError:
-    return ApplicationError(message, *details, type=type_, non_retryable=non_retryable, next_retry_delay=delay)
+        # Without __init__, which a user's subclass may have changed.
+        return (self.__class__.__new__, (self.__class__, *self.args), self.__dict__)
 
 
 class ActivityError(FailureError):
@@ -183,15 +154,11 @@ class ActivityError(FailureError):
         scheduled_event_id: int = 0,
         retry_state: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, activity_type, activity_id, scheduled_event_id, retry_state)
         self.activity_type = activity_type
         self.activity_id = activity_id
         self.scheduled_event_id = scheduled_event_id
         self.retry_state = retry_state
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        args = (self.message, self.activity_type, self.activity_id, self.scheduled_event_id, self.retry_state)
-        return (type(self), args)
 
 
 class ChildWorkflowError(FailureError):
@@ -206,13 +173,10 @@ class ChildWorkflowError(FailureError):
     """
 
     def __init__(self, message: str, workflow_id: str = "", run_id: str = "", workflow_type: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, workflow_id, run_id, workflow_type)
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.workflow_type = workflow_type
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.message, self.workflow_id, self.run_id, self.workflow_type))
 
 
 class TimeoutError(FailureError, builtins.TimeoutError):  # noqa: A001  Temporal's name for it
@@ -230,12 +194,9 @@ class TimeoutError(FailureError, builtins.TimeoutError):  # noqa: A001  Temporal
     """
 
     def __init__(self, message: str, timeout_type: str = "", last_heartbeat_details: Any = None) -> None:
-        super().__init__(message)
+        super().__init__(message)  # the built-in one would read more arguments as an errno
         self.timeout_type = timeout_type
         self.last_heartbeat_details = last_heartbeat_details
-
-    def __str__(self) -> str:
-        return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.message, self.timeout_type, self.last_heartbeat_details))
@@ -272,11 +233,6 @@ class WorkflowFailedError(NbflowError):
     def __str__(self) -> str:
         tail = f": {self.reason}" if self.reason else ""
         return f"workflow execution {self.workflow_id!r} (run {self.run_id}) closed as {self.status}{tail}"
-
-    @property
-    def cause(self) -> BaseException | None:
-        """The failure behind this one."""
-        return self.__cause__
 
     def _render_traceback_(self) -> list[str]:
         lines = [f"WorkflowFailedError: {self}"]
@@ -319,15 +275,12 @@ class NondeterminismError(WorkflowError):
         line: str | None = None,
         definition_hash: tuple[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, event, command, line, definition_hash)
         self.message = message
         self.event = event
         self.command = command
         self.line = line
         self.definition_hash = definition_hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.message, self.event, self.command, self.line, self.definition_hash))
 
 
 class ReadOnlyContextError(WorkflowError):
@@ -338,8 +291,8 @@ class DeadlockError(WorkflowError):
     """Workflow code did not yield to the engine for too long."""
 
 
-class NotInWorkflowError(WorkflowError):
-    """A function that works only inside a workflow was called elsewhere.
+class _OutOfPlaceError(WorkflowError):
+    """A function was called where it can't work.
 
     Parameters
     ----------
@@ -347,29 +300,27 @@ class NotInWorkflowError(WorkflowError):
         The function that was called.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"nbflow.{self.name}() works only inside a running workflow; call it from a function marked @workflow"
-
-
-class NotInActivityError(WorkflowError):
-    """A function that works only inside an activity was called elsewhere.
-
-    Parameters
-    ----------
-    name
-        The function that was called.
-    """
+    _place = ""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
 
     def __str__(self) -> str:
-        return f"nbflow.{self.name}() works only inside a running activity; call it from a function marked @activity"
+        where = self._place
+        return f"nbflow.{self.name}() works only inside a running {where}; call it from a function marked @{where}"
+
+
+class NotInWorkflowError(_OutOfPlaceError):
+    """A function that works only inside a workflow was called elsewhere."""
+
+    _place = "workflow"
+
+
+class NotInActivityError(_OutOfPlaceError):
+    """A function that works only inside an activity was called elsewhere."""
+
+    _place = "activity"
 
 
 class DefinitionError(WorkflowError):
@@ -445,7 +396,8 @@ class WorkflowClosedError(ClientError):
         self.status = status
 
     def __str__(self) -> str:
-        return f"workflow execution {self.workflow_id!r} (run {self.run_id}) is already {self.status}; it takes no more requests"
+        which = f"{self.workflow_id!r} (run {self.run_id})"
+        return f"workflow execution {which} is already {self.status}; it takes no more requests"
 
 
 class QueryError(ClientError):
@@ -476,9 +428,6 @@ class StoreError(NbflowError):
         self.message = message
         self.path = path
 
-    def __str__(self) -> str:
-        return self.message
-
 
 class StoreLockedError(StoreError):
     """Another process holds the store.
@@ -497,11 +446,9 @@ class StoreLockedError(StoreError):
 
     def __init__(self, message: str, path: str = "", pid: int | None = None, holder: str = "") -> None:
         super().__init__(message, path)
+        self.args = (message, path, pid, holder)
         self.pid = pid
         self.holder = holder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.message, self.path, self.pid, self.holder))
 
 
 class StoreCorruptedError(StoreError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from math import inf
+from numbers import Real
 from typing import TypeAlias
 
 from nbflow.exceptions import ConfigurationError
@@ -21,6 +23,7 @@ _SECONDS_PER_UNIT = {
     "d": 86400, "day": 86400, "days": 86400,
     "w": 604800, "week": 604800, "weeks": 604800,
 }  # fmt: skip
+_LONGEST = 1000 * 366 * 86400.0
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?", re.IGNORECASE)
 _ISO = re.compile(
     r"P(?:(?P<w>\d+(?:\.\d+)?)W)?(?:(?P<d>\d+(?:\.\d+)?)D)?"
@@ -49,8 +52,8 @@ def parse_duration(value: Duration) -> float:
         When it is no duration, or negative.
     """
     seconds = _seconds(value)
-    if not 0 <= seconds < float("inf"):
-        msg = f"a duration can't be negative or endless: {value!r}"
+    if not 0 <= seconds <= _LONGEST:
+        msg = f"a duration can't be negative, endless, or longer than 1000 years: {value!r}"
         raise ConfigurationError(msg)
     return seconds
 
@@ -98,8 +101,11 @@ def format_duration(seconds: float) -> str:
 def _seconds(value: Duration) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool):  # numbers of numpy too
+        try:
+            return float(value)
+        except OverflowError:
+            return inf
     if isinstance(value, str):
         text = value.strip()
         for reader in (_plain_number, _iso, _parts):

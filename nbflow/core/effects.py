@@ -75,19 +75,24 @@ def _activity_of(instance: WorkflowInstance, event: Any) -> ActivityHandle:
     return handle
 
 
-def _advance_activity(handle: ActivityHandle, event: Any) -> None:
-    handle.state = advance(ACTIVITY, handle.state, type(event).__name__, "activity", event.scheduled_event_id)
+def _advance_activity(instance: WorkflowInstance, handle: ActivityHandle, event: Any) -> None:
+    about = "run", instance.run_id, "activity", event.scheduled_event_id
+    handle.state = advance(ACTIVITY, handle.state, type(event).__name__, *about)
+
+
+def _advance_timer(instance: WorkflowInstance, timer: DurableTimer, event: Any) -> None:
+    timer.state = advance(TIMER, timer.state, type(event).__name__, "run", instance.run_id, "timer", event.timer_id)
 
 
 def _activity_started(instance: WorkflowInstance, event: ActivityTaskStarted) -> bool:
-    _advance_activity(_activity_of(instance, event), event)
+    _advance_activity(instance, _activity_of(instance, event), event)
     return False
 
 
 def _settled(instance: WorkflowInstance, event: Any) -> ActivityHandle | None:
     """Take an activity off the pending ones; None if nobody waits for it any more."""
     handle = _activity_of(instance, event)
-    _advance_activity(handle, event)
+    _advance_activity(instance, handle, event)
     del instance.activities[event.scheduled_event_id]
     return None if handle.done() else handle
 
@@ -129,7 +134,7 @@ def _timer_fired(instance: WorkflowInstance, event: TimerFired) -> bool:
     if timer is None:
         msg = f"run {instance.run_id}: event {event.event_id} fires timer {event.timer_id}, which is not pending"
         raise HistoryCorruptedError(msg)
-    timer.state = advance(TIMER, timer.state, "TimerFired", "timer", event.timer_id)
+    _advance_timer(instance, timer, event)
     timer.fire()
     return True
 
@@ -159,21 +164,19 @@ def _activity_scheduled(instance: WorkflowInstance, event: ActivityTaskScheduled
 
 
 def _activity_cancel_requested(
-    instance: WorkflowInstance,  # noqa: ARG001  same shape as the others
-    event: ActivityTaskCancelRequested,
-    handle: ActivityHandle,
+    instance: WorkflowInstance, event: ActivityTaskCancelRequested, handle: ActivityHandle
 ) -> None:
-    _advance_activity(handle, event)
+    _advance_activity(instance, handle, event)
 
 
 def _timer_started(instance: WorkflowInstance, event: TimerStarted, timer: DurableTimer) -> None:
     timer.started_event_id = event.event_id
-    timer.state = advance(TIMER, timer.state, "TimerStarted", "timer", event.timer_id)
+    _advance_timer(instance, timer, event)
     instance.timers[event.event_id] = timer
 
 
 def _timer_canceled(instance: WorkflowInstance, event: TimerCanceled, timer: DurableTimer) -> None:
-    timer.state = advance(TIMER, timer.state, "TimerCanceled", "timer", event.timer_id)
+    _advance_timer(instance, timer, event)
     instance.timers.pop(event.started_event_id, None)
 
 

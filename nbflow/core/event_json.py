@@ -25,19 +25,17 @@ class _Shape:
     """How one event class is written: its attributes, by the way each is encoded."""
 
     def __init__(self, cls: type[HistoryEvent]) -> None:
-        own = [f for f in fields(cls) if f.name not in ("event_id", "event_time")]
+        own = {f.name: f for f in fields(cls) if f.name not in ("event_id", "event_time")}
+        types = {name: str(f.type) for name, f in own.items()}
+        without_default = {name for name, f in own.items() if f.default is MISSING and f.default_factory is MISSING}
         self.cls = cls
-        self.names = tuple(f.name for f in own)
-        self.prefixes = {f.name: f'"{f.name}":' for f in own}
-        self.payloads = frozenset(f.name for f in own if str(f.type).startswith("Payload"))
-        self.failures = frozenset(f.name for f in own if str(f.type).startswith("Failure"))
-        self.payload_maps = frozenset(f.name for f in own if str(f.type) == "Mapping[str, Payload]")
+        self.prefixes = {name: f'"{name}":' for name in own}
+        self.payloads = frozenset(name for name in own if types[name].startswith("Payload"))
+        self.failures = frozenset(name for name in own if types[name].startswith("Failure"))
+        self.payload_maps = frozenset(name for name in own if types[name] == "Mapping[str, Payload]")
         self.special = self.payloads | self.failures | self.payload_maps
-        self.required = frozenset(
-            f.name
-            for f in own
-            if f.default is MISSING and f.default_factory is MISSING and not str(f.type).endswith("None")
-        )
+        self.nullable = {name: None for name in without_default if types[name].endswith("None")}
+        self.required = frozenset(without_default - self.nullable.keys())
 
 
 _SHAPES = {name: _Shape(cls) for name, cls in EVENT_TYPES.items()}
@@ -73,7 +71,9 @@ def attributes_json(event: HistoryEvent) -> str:
             parts.append(f"{prefix}{{{inner}}}")
         else:
             parts.append(prefix + _dumps(value))
-    return "{" + ",".join(parts) + "}"
+    text = "{" + ",".join(parts) + "}"
+    # Half of a surrogate pair can't be stored; in names and summaries of user code it may occur.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def event_from_attributes(
@@ -105,39 +105,28 @@ def event_from_attributes(
     if shape is None:
         msg = f"event {event_id} has the unknown type {event_type!r}; a newer nbflow may have written it"
         raise HistoryCorruptedError(msg)
-    values: dict[str, Any] = {}
-    for name in shape.names:
-        if name in attributes:
-            values[name] = _read(shape, name, attributes[name])
-        elif name in shape.required:
-            msg = f"event {event_id} ({event_type}) lacks its attribute {name!r}"
-            raise HistoryCorruptedError(msg)
-        elif name not in _defaults(shape):
-            values[name] = None
+    values: dict[str, Any] = {**shape.nullable}
+    for name, value in attributes.items():
+        if name in shape.special:
+            values[name] = _read(shape, name, value, event_id)
+        elif name in shape.prefixes:
+            values[name] = value
+    if missing := shape.required - values.keys():
+        msg = f"event {event_id} ({event_type}) lacks its attribute {min(missing)!r}"
+        raise HistoryCorruptedError(msg)
     return shape.cls(event_id=event_id, event_time=event_time, **values)
 
 
-def _defaults(shape: _Shape) -> frozenset[str]:
-    found = _DEFAULTS.get(shape.cls)
-    if found is None:
-        found = frozenset(
-            f.name for f in fields(shape.cls) if f.default is not MISSING or f.default_factory is not MISSING
-        )
-        _DEFAULTS[shape.cls] = found
-    return found
-
-
-_DEFAULTS: dict[type[HistoryEvent], frozenset[str]] = {}
-
-
-def _read(shape: _Shape, name: str, value: Any) -> Any:
-    if name not in shape.special:
-        return value
+def _read(shape: _Shape, name: str, value: Any, event_id: int) -> Any:
     if name in shape.payloads:
         return Payload.of_tree(value)
-    if name in shape.failures:
-        return Failure.from_json(value)
-    return {key: Payload.of_tree(tree) for key, tree in value.items()}
+    try:
+        if name in shape.failures:
+            return None if value is None else Failure.from_json(value)
+        return {key: Payload.of_tree(tree) for key, tree in value.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        msg = f"event {event_id} ({shape.cls.__name__}) has an attribute {name!r} that is none: {value!r}"
+        raise HistoryCorruptedError(msg) from error
 
 
 def name_of(event: HistoryEvent) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbflow.core.durations import parse_duration
 from nbflow.core.payloads import Converter, Payload
 from nbflow.exceptions import (
     ActivityCancelled,
@@ -20,6 +21,7 @@ from nbflow.exceptions import (
     ApplicationError,
     CancelledError,
     ChildWorkflowError,
+    ConfigurationError,
     FailureError,
     PayloadError,
     TerminatedError,
@@ -186,17 +188,34 @@ def format_stack_trace(error: BaseException, hidden: Callable[[str], bool]) -> s
     Returns
     -------
     str
-        The text Python would print, minus those frames; empty if nothing is left.
+        The text Python would print, minus those frames; empty if nothing is left. A text too
+        long to be read loses its middle.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not hidden(frame.filename)]
-    if not frames:
+    told = traceback.TracebackException.from_exception(error, compact=True)
+    _hide_frames(told, hidden)
+    if not told.stack:
         return ""
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
-    lines += traceback.format_exception_only(type(error), error)
-    return "".join(lines)
+    return _clipped("".join(told.format(chain=False)), _LONGEST_TRACE)
+
+
+def _hide_frames(told: traceback.TracebackException, hidden: Callable[[str], bool]) -> None:
+    told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not hidden(frame.filename)])
+    for member in told.exceptions or ():
+        _hide_frames(member, hidden)
+
+
+def _clipped(text: str, longest: int) -> str:
+    """Keep head and tail of a long text, and only what can be stored as UTF-8."""
+    if len(text) > longest:
+        half = longest // 2
+        text = f"{text[:half]}\n... ({len(text) - 2 * half} characters left out) ...\n{text[-half:]}"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 _OWN_FILES = __file__.rpartition("core")[0]
+_LONGEST_MESSAGE = 10_000
+_LONGEST_TRACE = 50_000
+_MOST_EXCEPTIONS = 20
 
 
 def _hidden(filename: str) -> bool:
@@ -209,7 +228,8 @@ def failure_of_exception(error: BaseException, converter: Converter, *, depth: i
     Parameters
     ----------
     error
-        The exception; its ``__cause__`` chain (or its ``__context__``, as Python prints it) comes along.
+        The exception; its ``__cause__`` chain (or its ``__context__``, as Python prints it) comes along,
+        and so do the members of an ExceptionGroup, of which the first stands for the cause.
     converter
         Encodes the details of an ApplicationError.
     depth
@@ -221,22 +241,37 @@ def failure_of_exception(error: BaseException, converter: Converter, *, depth: i
         Its kind is that of the nbflow error; any other exception is an application failure.
     """
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    stack = format_stack_trace(error, _hidden) or getattr(error, "stack_trace", "")
+    stack = format_stack_trace(error, _hidden) or (error.stack_trace if isinstance(error, FailureError) else "")
     kind, info = _kind_and_info(error, converter)
+    members = _members_of(error, converter, depth)
+    if members:
+        info["exceptions"] = [member.to_json() for member in members]
+    caused_by = failure_of_exception(cause, converter, depth=depth - 1) if cause is not None and depth else None
     return Failure(
-        message=error.message if isinstance(error, FailureError) else _text_of(error),
+        message=_clipped(_message_of(error, members), _LONGEST_MESSAGE),
         kind=kind,
         info=info,
         stack_trace=stack,
-        cause=failure_of_exception(cause, converter, depth=depth - 1) if cause is not None and depth else None,
+        cause=caused_by or (members[0] if members else None),
     )
 
 
-def _text_of(error: BaseException) -> str:
+def _members_of(error: BaseException, converter: Converter, depth: int) -> list[Failure]:
+    if isinstance(error, BaseExceptionGroup):
+        members = error.exceptions[:_MOST_EXCEPTIONS] if depth else ()
+    else:
+        members = error.exceptions if isinstance(error, ApplicationError) else ()
+    return [failure_of_exception(member, converter, depth=depth - 1) for member in members]
+
+
+def _message_of(error: BaseException, members: list[Failure]) -> str:
     try:
-        return str(error)
+        message = str(error.message if isinstance(error, FailureError) else error)
     except Exception as broken:  # noqa: BLE001  a __str__ that raises must not hide the failure itself
         return f"<{type(error).__name__}, whose __str__ raised {type(broken).__name__}>"
+    if not isinstance(error, BaseExceptionGroup):
+        return message
+    return f"{message}: {'; '.join(member.headline() for member in members[:3])}"
 
 
 def _kind_and_info(error: BaseException, converter: Converter) -> tuple[str, dict[str, Any]]:
@@ -259,7 +294,7 @@ def _kind_and_info(error: BaseException, converter: Converter) -> tuple[str, dic
         case TimeoutError():
             info: dict[str, Any] = {"timeout_type": error.timeout_type}
             if error.last_heartbeat_details is not None:
-                info["last_heartbeat_details"] = converter.encode(error.last_heartbeat_details)
+                info["last_heartbeat_details"] = _encoded(error.last_heartbeat_details, converter)
             return TIMEOUT, info
         case CancelledError() | asyncio.CancelledError() | ActivityCancelled():
             return CANCELED, {}
@@ -269,17 +304,33 @@ def _kind_and_info(error: BaseException, converter: Converter) -> tuple[str, dic
 
 
 def _application_info(error: ApplicationError, converter: Converter) -> dict[str, Any]:
-    info: dict[str, Any] = {"type": error.type or type(error).__name__}
+    info: dict[str, Any] = {"type": str(error.type or type(error).__name__)}
     if error.non_retryable:
         info["non_retryable"] = True
     if error.next_retry_delay is not None:
-        info["next_retry_delay"] = float(error.next_retry_delay)
-    if error.details:
         try:
-            info["details"] = converter.encode(list(error.details))
-        except PayloadError as unencodable:
-            info["details"] = converter.encode([f"<{unencodable}>"])
+            info["next_retry_delay"] = parse_duration(error.next_retry_delay)
+        except ConfigurationError as senseless:
+            info["next_retry_delay_error"] = str(senseless)
+    if error.details:
+        info["details"] = _encoded(list(error.details), converter)
     return info
+
+
+def _encoded(value: Any, converter: Converter) -> Payload:
+    """Encode a value that must not stand in the way of its failure."""
+    try:
+        return converter.encode(value)
+    except PayloadError as unencodable:
+        return converter.encode([f"<{unencodable}>"])
+
+
+def _decoded(payload: Payload, converter: Converter) -> Any:
+    """Decode a value that must not stand in the way of its failure."""
+    try:
+        return converter.decode(payload)
+    except PayloadError as undecodable:
+        return [f"<{undecodable}>"]
 
 
 def exception_of_failure(failure: Failure, converter: Converter) -> FailureError:
@@ -319,17 +370,24 @@ def _exception(failure: Failure, converter: Converter) -> FailureError:
         case "timeout":
             details = info.get("last_heartbeat_details")
             return TimeoutError(
-                message, info.get("timeout_type", ""), None if details is None else converter.decode(details)
+                message, info.get("timeout_type", ""), None if details is None else _decoded(details, converter)
             )
         case "canceled":
             return CancelledError(message or "cancelled")
         case "terminated":
             return TerminatedError(message or "terminated")
-    details = info.get("details")
-    return ApplicationError(
+    return _application_error(message, info, converter)
+
+
+def _application_error(message: str, info: Mapping[str, Any], converter: Converter) -> ApplicationError:
+    details = [] if info.get("details") is None else _decoded(info["details"], converter)
+    error = ApplicationError(
         message,
-        *(() if details is None else converter.decode(details)),
+        *(details if isinstance(details, (list, tuple)) else (details,)),
         type=info.get("type"),
         non_retryable=bool(info.get("non_retryable")),
         next_retry_delay=info.get("next_retry_delay"),
     )
+    members = (exception_of_failure(Failure.from_json(tree), converter) for tree in info.get("exceptions", ()))
+    error.exceptions = tuple(members)
+    return error

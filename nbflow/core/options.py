@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
 
@@ -67,12 +68,37 @@ def _checked(name: str, value: Any) -> Any:
         return None
     if name in _DURATIONS:
         return parse_duration(value)
-    if name == "retry":
-        return _retry_policy(value)
     if name in _CHOICES and value not in _CHOICES[name]:
         msg = f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}"
         raise ConfigurationError(msg)
+    check = _CHECKS.get(name)
+    return value if check is None else check(name, value)
+
+
+def _text(name: str, value: Any) -> str:
+    text = str(value)
+    if not text or (not text.isascii() and text != text.encode("utf-8", "replace").decode()):
+        msg = f"{name} must be text that can be stored, and not empty: {value!r}"
+        raise ConfigurationError(msg)
+    return text
+
+
+def _notes(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        msg = f"{name} must be a dict with text as keys, not {value!r}"
+        raise ConfigurationError(msg)
     return value
+
+
+def _searchable(name: str, value: Any) -> Mapping[str, Any]:
+    notes = _notes(name, value)
+    for key, note in notes.items():
+        try:
+            json.dumps(note, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            msg = f"{name}[{key!r}] must be a JSON value, not {note!r}: {error}"
+            raise ConfigurationError(msg) from None
+    return notes
 
 
 _DURATIONS = frozenset(
@@ -84,7 +110,7 @@ _DURATIONS = frozenset(
 )  # fmt: skip
 
 
-def _retry_policy(value: Any) -> RetryPolicy:
+def _retry_policy(name: str, value: Any) -> RetryPolicy:
     if isinstance(value, RetryPolicy):
         return value
     if isinstance(value, bool):
@@ -92,9 +118,23 @@ def _retry_policy(value: Any) -> RetryPolicy:
     if isinstance(value, int):
         return RetryPolicy(maximum_attempts=value)
     if isinstance(value, Mapping):
-        return RetryPolicy(**value)
-    msg = f"retry must be a RetryPolicy, a number of attempts, or False, not {value!r}"
+        try:
+            return RetryPolicy(**value)
+        except TypeError as error:
+            msg = f"{name} has a field that RetryPolicy does not know: {error}"
+            raise ConfigurationError(msg) from None
+    msg = f"{name} must be a RetryPolicy, a number of attempts, or False, not {value!r}"
     raise ConfigurationError(msg)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _text,
+    "memo": _notes,
+    "name": _text,
+    "retry": _retry_policy,
+    "search_attributes": _searchable,
+    "summary": _text,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,10 +88,8 @@ class RetryPolicy:
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 0:
             msg = f"maximum_attempts must be a whole number, 0 (no limit) or more: {self.maximum_attempts!r}"
             raise ConfigurationError(msg)
-        if self.maximum_attempts == 1:
-            return
-        if self.backoff_coefficient < 1:
-            msg = f"backoff_coefficient must be 1 or more: {self.backoff_coefficient!r}"
+        if not 1 <= self.backoff_coefficient < float("inf"):
+            msg = f"backoff_coefficient must be a number, 1 or more: {self.backoff_coefficient!r}"
             raise ConfigurationError(msg)
         if self.initial_seconds <= 0:
             msg = f"initial_interval must be more than 0: {self.initial_interval!r}"

@@ -63,7 +63,7 @@ def unload(shell: InteractiveShell) -> None:
     count = _open_executions()
     if count:
         runs = "1 workflow execution runs" if count == 1 else f"{count} workflow executions run"
-        print(f"nbflow: unloaded; {runs} on in this kernel, nbflow.close() stops the engine", file=sys.stderr)  # noqa: T201
+        print(f"nbflow: unloaded; {runs} on in this process, nbflow.close() stops the engine", file=sys.stderr)  # noqa: T201
 
 
 def _watch(shell: InteractiveShell) -> Callable[[], None]:

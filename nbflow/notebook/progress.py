@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
@@ -36,6 +37,8 @@ _PERIOD_HEADLESS = 5.0
 _LARGEST_SHARE = 0.1
 """Share of the waiting time that reading may take: on a slow store the lines are refreshed less often."""
 _MOST_LINES = 5
+_PATIENCE = 2.0
+"""Seconds that the end of a wait may take: an interrupted cell must end."""
 
 Watcher = Callable[[WorkflowHandle], AbstractContextManager[Callable[[], None]]]
 
@@ -138,7 +141,9 @@ class Board:
         reading, self._reading = self._reading, None
         assert reading is not None
         try:
-            took = reading.result()
+            took = reading.result(_PATIENCE)
+        except FutureTimeoutError:
+            took = float("inf")
         except duckdb.Error as error:  # the workflow is fine, and so is the wait
             warnings.warn(f"progress can't be shown: {error}", stacklevel=2)
             took = float("inf")
@@ -177,9 +182,13 @@ def _read(handle: WorkflowHandle, status: str) -> Progress | None:
 
 
 def _status(handle: WorkflowHandle) -> str:
+    """Ask for the status, but not for long: the engine may be held up by the very workflow that was waited for."""
+    client: Any = handle._client  # noqa: SLF001  the handle's view, written beside it
+    engine = client.engine
     try:
-        return handle.status
-    except EngineClosedError:
+        answer = engine.submit(engine.requests.describe, handle.workflow_id, handle.run_id)
+        return str(answer.result(_PATIENCE).status)
+    except (EngineClosedError, FutureTimeoutError):
         return "Running"
 
 

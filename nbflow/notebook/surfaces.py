@@ -39,11 +39,13 @@ class CellSurface:
 
     def draw(self, lines: Sequence[Progress], hidden: Mapping[str, int]) -> None:
         """Show lines over those before."""
-        from IPython.display import display
+        from IPython.display import DisplayHandle
 
         bundle = {"text/plain": progress_text(lines, hidden), "text/html": progress_html(lines, hidden)}
         if self._display is None:
-            self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            # known before it is sent: an interrupt may come in between
+            self._display = DisplayHandle()  # type: ignore[no-untyped-call]
+            self._display.display(bundle, raw=True)
         else:
             self._display.update(bundle, raw=True)
 

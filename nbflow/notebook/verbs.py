@@ -134,10 +134,11 @@ def _ls(arguments: Arguments) -> pd.DataFrame:
 
 
 _LIST = """
-SELECT workflow_id, workflow_type, status, start_time, duration, history_length, failure_message
+SELECT workflow_id, workflow_type, status, date_trunc('second', start_time) AS start_time, duration,
+    history_length, failure_message
 FROM executions
 WHERE ($status IS NULL OR lower(status) = lower($status)) AND ($type IS NULL OR workflow_type = $type)
-ORDER BY start_time DESC, workflow_id LIMIT $limit
+ORDER BY executions.start_time DESC, workflow_id LIMIT $limit
 """
 
 
@@ -153,8 +154,9 @@ def _timers(arguments: Arguments) -> pd.DataFrame:
 
 
 _TIMERS = """
-SELECT workflow_id, coalesce(summary, 'timer ' || timer_id) AS timer, fire_time, started_time, timer_id, run_id
-FROM timers WHERE status = 'Pending' ORDER BY fire_time LIMIT $limit
+SELECT workflow_id, coalesce(summary, 'timer ' || timer_id) AS timer, date_trunc('second', fire_time) AS fire_time,
+    date_trunc('second', started_time) AS started_time, timer_id, run_id
+FROM timers WHERE status = 'Pending' ORDER BY timers.fire_time LIMIT $limit
 """
 
 
@@ -164,9 +166,9 @@ def _failures(arguments: Arguments) -> pd.DataFrame:
 
 
 _FAILURES = """
-SELECT failure_time, workflow_id, failed, activity_type, attempt,
+SELECT date_trunc('second', failure_time) AS failure_time, workflow_id, failed, activity_type, attempt,
     root_type AS failure_type, root_message AS failure_message
-FROM failures ORDER BY failure_time DESC LIMIT $limit
+FROM failures ORDER BY failures.failure_time DESC LIMIT $limit
 """
 
 

@@ -88,7 +88,8 @@ def progress_words(progress: Progress) -> list[str]:
         words.append(count_words(progress["retries"], "retry", "retries"))
     if progress["next_timer"] is not None:
         words.append(f"next timer {timer_words(progress['next_timer'])}")
-    seconds = seconds_words(progress["seconds"])
+    waited = progress["seconds"]
+    seconds = f"{waited:.1f} s" if waited < 10 else seconds_words(waited)
     stopped = progress["status"] in ("Running", "Suspended") and not progress["is_waited_for"]
     words.append(f"stopped waiting after {seconds}" if stopped else seconds)
     return words

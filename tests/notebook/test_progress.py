@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -160,6 +161,19 @@ def test_waiting_goes_on_when_progress_can_not_be_read(board):
     board._read_all = fail
     with pytest.warns(UserWarning, match="disk on fire"), board.watch(wait.start()) as it:
         tick(board, clock, 0.6, it)
+
+
+def test_an_engine_that_is_held_up_does_not_hold_up_the_end_of_a_wait(board, monkeypatch):
+    """An interrupt gets through while workflow code blocks the engine."""
+    board, surface, clock = board
+    monkeypatch.setattr("nbflow.notebook.progress._PATIENCE", 0.2)
+    handle, free = wait.options(id="a").start(), threading.Event()
+    with pytest.raises(KeyboardInterrupt), board.watch(handle) as it:
+        tick(board, clock, 0.6, it)
+        handle._client.engine.post(free.wait, 20)
+        raise KeyboardInterrupt
+    assert surface.finished == ([("a", "Running")], {})
+    free.set()
 
 
 def test_a_wait_that_times_out_tells_that_it_stopped_waiting(board):

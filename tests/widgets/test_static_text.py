@@ -38,7 +38,7 @@ def test_an_execution_is_told_in_a_few_lines(full_view):
 def test_a_line_of_progress_says_how_far_it_is():
     """Status, activities, retries, the next timer and the seconds waited."""
     assert progress_text([PROGRESS], {}) == (
-        "► report-2026-11 Running · fetch 12/36 (1 failed) · 3 retries · next timer 12:04:10 UTC · 8 s"
+        "► report-2026-11 Running · fetch 12/36 (1 failed) · 3 retries · next timer 12:04:10 UTC · 8.0 s"
     )
 
 
@@ -50,9 +50,9 @@ def test_a_timer_on_another_day_is_shown_with_its_date():
 
 def test_a_line_says_when_nobody_waits_any_more():
     """What a saved notebook keeps of an interrupted wait does not look as if it were still going on."""
-    assert progress_text([PROGRESS | {"is_waited_for": False}], {}).endswith("stopped waiting after 8 s")
+    assert progress_text([PROGRESS | {"is_waited_for": False}], {}).endswith("stopped waiting after 8.0 s")
     closed = PROGRESS | {"is_waited_for": False, "status": "Completed"}
-    assert progress_text([closed], {}).endswith("· 8 s")
+    assert progress_text([closed], {}).endswith("· 8.0 s")
 
 
 def test_executions_without_a_line_are_counted():

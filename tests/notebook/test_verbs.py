@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 import nbflow
@@ -113,6 +116,13 @@ def test_help_lists_every_verb(nb):
     """Also when no verb is given."""
     for line in ("", "help"):
         assert all(name in repr(nb(line)) for name in VERBS)
+
+
+def test_the_documentation_lists_the_same_verbs():
+    """Its table says what `%nbflow help` says."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "notebook.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `%nbflow ([^`]+)`", text, re.MULTILINE)
+    assert listed == [f"{name} {verb.usage}".rstrip() for name, verb in VERBS.items()]
 
 
 @pytest.mark.parametrize(

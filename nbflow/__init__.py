@@ -92,6 +92,7 @@ def __dir__() -> list[str]:
 
 
 def _default_client() -> Any:
+    importlib.import_module("nbflow.notebook.progress").watch_terminal()
     return importlib.import_module("nbflow.client").default_client()
 
 

@@ -44,7 +44,7 @@ class Activity(Generic[P, R]):
         self._call_options = options.for_call()
         self._signature = inspect.signature(function)
         self._exact_positionals = _count_plain_positionals(self._signature)
-        self._versions = VersionCache("activity", self.name, function, _definition_options(options))
+        self._versions = VersionCache("activity", self.name, function, options.to_json())
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -121,10 +121,6 @@ def _count_plain_positionals(signature: inspect.Signature) -> int:
     return len(parameters) if all(p.kind in plain for p in parameters) else -1
 
 
-def _definition_options(options: ActivityDefinitionOptions) -> dict[str, Any]:
-    return {"run_in": options.run_in}
-
-
 @overload
 def activity(function: Callable[P, R], /) -> Activity[P, R]: ...
 @overload
@@ -179,7 +175,7 @@ def _check_function(target: Any, what: str) -> None:
 
 def _from_definition(definition: Definition) -> Activity[Any, Any]:
     return Activity(
-        definition.function, ActivityDefinitionOptions.read({"name": definition.name, **definition.options})
+        definition.function, ActivityDefinitionOptions.read({**definition.options, "name": definition.name})
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["WorkflowHandle", "wait_for", "watch_waiting"]
 
 _POLL = 0.1
+_SAY_AGAIN_AFTER = 1.0
+_said_detached = -_SAY_AGAIN_AFTER
 
 
 class _Client(Protocol):
@@ -160,6 +163,10 @@ class WorkflowHandle:
         return self._outcome(event)
 
     def _say_detached(self) -> None:
+        global _said_detached  # noqa: PLW0603  one interrupt may end many waits
+        previous, _said_detached = _said_detached, time.monotonic()
+        if _said_detached - previous < _SAY_AGAIN_AFTER:
+            return
         sys.stderr.write(
             f"nbflow: stopped waiting; workflow {self.workflow_id!r} runs on. "
             f"nbflow.get({self.workflow_id!r}).result() waits again, .cancel() stops it\n"

@@ -119,7 +119,7 @@ def _retry_policy(name: str, value: Any) -> RetryPolicy:
         return RetryPolicy(maximum_attempts=value)
     if isinstance(value, Mapping):
         try:
-            return RetryPolicy(**value)
+            return RetryPolicy.from_json(dict(value))
         except TypeError as error:
             msg = f"{name} has a field that RetryPolicy does not know: {error}"
             raise ConfigurationError(msg) from None
@@ -172,6 +172,13 @@ class ActivityDefinitionOptions(_Options):
     def read(cls, given: Mapping[str, Any], base: Self | None = None) -> Self:
         """Check options; the timeouts may be written without ``_timeout``."""
         return super().read({_SHORT_NAMES.get(name, name): value for name, value in given.items()}, base)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write what was chosen as JSON-native values, which :meth:`read` takes again in another process."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.retry is not None:
+            chosen["retry"] = self.retry.to_json()
+        return chosen
 
     def for_call(self) -> ActivityOptions:
         """Return what a ScheduleActivityTask carries of them."""

@@ -272,3 +272,30 @@ def test_opening_twice_in_one_process_gives_the_same_client(path: str) -> None:
     finally:
         nbflow.close()
         use_client(previous)
+
+
+def test_a_restored_activity_keeps_its_options(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry policy and timeouts are part of the stored definition."""
+
+    @activity(retry=RetryPolicy(maximum_attempts=7, non_retryable_error_types=["OSError"]), start_to_close_timeout="5m")
+    def patient(x: int) -> int:
+        return x
+
+    @workflow
+    def asking() -> int:
+        nbflow.wait_for_signal("go")
+        return patient(3)
+
+    with WorkflowEnvironment(path):
+        asking.options(id="a").start()
+    monkeypatch.setattr(REGISTRY, "_current", {})
+    monkeypatch.setattr(REGISTRY, "_by_hash", {})
+    with WorkflowEnvironment(path):
+        handle = nbflow.get("a")
+        handle.signal("go")
+        assert handle.result(timeout=10) == 3
+        scheduled = handle.history()[2]
+
+    assert scheduled.start_to_close_timeout == 300
+    assert scheduled.retry_policy["maximum_attempts"] == 7
+    assert scheduled.retry_policy["non_retryable_error_types"] == ["OSError"]

@@ -116,9 +116,10 @@ class Attempt(ActivityContext):
         """Take a log line."""
         run_id, event_id = self.task.key
         workflow_id = self.task.execution.workflow_id
-        row = LogRow(
-            run_id, workflow_id, event_id, self.number, self.owner.clock.now(), level_name(level), logger, message
-        )
+        # names of files may hold what is no text, and the log takes only text
+        text = message.encode("utf-8", "backslashreplace").decode()
+        now = self.owner.clock.now()
+        row = LogRow(run_id, workflow_id, event_id, self.number, now, level_name(level), logger, text)
         self.owner.post(lambda: self.owner.journal.batch.logs.append(row))
 
 

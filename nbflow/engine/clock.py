@@ -30,12 +30,19 @@ class RealClock:
     """The wall clock, kept from going backwards."""
 
     def __init__(self) -> None:
-        self._latest = 0
+        self._latest = (0, 0)  # what was told last, and when by the monotonic clock: one tuple, for threads
 
     def now(self) -> int:
         """Return microseconds since the epoch, UTC; never less than before."""
-        self._latest = max(self._latest, time.time_ns() // 1000)
-        return self._latest
+        return self._not_before(time.time_ns() // 1000)
+
+    def _not_before(self, wall: int) -> int:
+        """Go on at the usual pace when the wall clock was set back: what is due in a second comes in a second."""
+        latest, then = self._latest
+        ticks = time.monotonic_ns() // 1000
+        told = max(wall, latest + ticks - then if latest else 0)
+        self._latest = (told, ticks)
+        return told
 
     def seconds_until(self, due: int) -> float:
         """Return how long to really wait for a deadline."""
@@ -61,8 +68,7 @@ class SkippingClock(RealClock):
 
     def now(self) -> int:
         """Return microseconds since the epoch, UTC, with all that was skipped."""
-        self._latest = max(self._latest, time.time_ns() // 1000 + self._skipped)
-        return self._latest
+        return self._not_before(time.time_ns() // 1000 + self._skipped)
 
     def skip_to(self, due: int) -> bool:
         """Jump to a deadline."""

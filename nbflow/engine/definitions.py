@@ -60,10 +60,12 @@ class Definitions:
             When it is neither here nor can be rebuilt.
         """
         definition = REGISTRY.by_hash("workflow", hash_)
-        if definition is None:
+        if definition is None or definition is self._restored.get(("workflow", hash_)):
+            # a rebuilt one may lack parts that the cell, when it has run, has
             current = REGISTRY.current("workflow", name)
             if current is not None and current.hash == hash_:
                 return current
+        if definition is None:
             row = self._reader.definition(hash_)
             if row is None:
                 msg = f"the definition {hash_[:12]} of workflow {name!r} is neither in this process nor in the store"
@@ -119,7 +121,7 @@ class Definitions:
 
     def find_class(self, module: str, qualname: str) -> type | None:
         """Find a class of a notebook whose cells have not run, among rebuilt definitions."""
-        for definition in self._restored.values():
+        for definition in list(self._restored.values()):  # called from activities' threads too
             found = definition.bindings.get(qualname)
             if isinstance(found, type) and found.__module__ == module:
                 return found

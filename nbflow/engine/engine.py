@@ -29,7 +29,7 @@ from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.interpreter import Interpreter
-from nbflow.engine.journal import Journal
+from nbflow.engine.journal import Journal, refuse
 from nbflow.engine.output import OutputCapture
 from nbflow.engine.parts import Parts
 from nbflow.engine.processes import ProcessRunner
@@ -37,13 +37,14 @@ from nbflow.engine.requests import Requests, Start
 from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.watchdog import Watchdog
-from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError
-from nbflow.store import EventStore, LogRow
+from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
+from nbflow.store import Batch, EventStore, LogRow
 
 __all__ = ["Engine", "EngineOptions"]
 
 _ITEMS_PER_TURN = 256
 _CLEANUP_SECONDS = 1.0
+_LONGEST_SLEEP = 10.0
 _OUTPUT = OutputCapture()
 _YOUNG_OBJECTS = 20_000
 """Allocations between garbage collections while an engine runs: with Python's 700, a quarter of its time goes there."""
@@ -107,6 +108,8 @@ class Engine:
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_woken = False
         self._is_closing = False
+        self._is_released = False
+        self._is_stopped = False
         self._broken: BaseException | None = None
         self._wake_handle: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
@@ -117,7 +120,7 @@ class Engine:
 
     def _assemble(self) -> None:
         options, clock, reader = self.options, self.clock, self.store.reader()
-        self.journal = Journal(self.store, self._post_urgent, self._on_commit_failed, self._guarded)
+        self.journal = Journal(self, self._post_urgent, self._on_commit_failed, self._guarded)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
         self.definitions = Definitions(reader, self.journal, clock)
@@ -168,15 +171,28 @@ class Engine:
         return self._is_closing
 
     def close(self) -> None:
-        """Commit what happened and stop; open executions go on at the next start. Safe to call twice."""
-        if self._is_closing or os.getpid() != self._pid:
+        """Commit what happened and stop; open executions go on at the next start. Safe to call twice.
+
+        One that Ctrl-C broke off is finished by the next call.
+
+        Raises
+        ------
+        EngineClosedError
+            When called from an activity or workflow that runs on the engine's own thread.
+        """
+        if self._is_released or os.getpid() != self._pid:
             return
-        self._is_closing = True
-        atexit.unregister(self.close)
-        REGISTRY.listeners.remove(self._on_definition)
-        self._watchdog.stop()
-        self._loop.call_soon_threadsafe(self._shut_down)
+        if threading.get_ident() == self._thread.ident:
+            msg = "code that runs on the engine's own thread can't close the store; call nbflow.close() outside"
+            raise EngineClosedError(msg)
+        if not self._is_closing:
+            self._is_closing = True
+            REGISTRY.listeners.remove(self._on_definition)
+            self._loop.call_soon_threadsafe(self._shut_down)
         self._thread.join()
+        self._is_released = True
+        atexit.unregister(self.close)
+        self._watchdog.stop()
         self.journal.stop()
         for runner in self._runners.values():
             runner.close()
@@ -192,9 +208,12 @@ class Engine:
             if not self.journal.is_idle:
                 self._loop.call_later(0.002, self._shut_down)
                 return
-        self.requests.fail_all(EngineClosedError("the store was closed; open it again and executions go on"))
+        error = EngineClosedError("the store was closed; open it again and executions go on")
+        self.requests.fail_all(error)
+        self.residency.give_up(error)
         for execution in list(self.residency.executions.values()):
             self.residency.remove(execution)
+        self._is_stopped = True  # what activities report while they are taken down is left to the next start
         self._loop.stop()
 
     def _run(self) -> None:
@@ -203,6 +222,8 @@ class Engine:
             self._loop.run_forever()
             self._end_tasks()
         finally:
+            self._is_stopped = True
+            self._refuse_inbox()
             self._loop.close()
 
     def _end_tasks(self) -> None:
@@ -263,36 +284,62 @@ class Engine:
             When the engine has stopped.
         """
         if self._is_closing or self._broken:
-            reason = f": {self._broken}" if self._broken else ""
-            msg = f"the engine has stopped{reason}; nbflow.open(...) starts it again, nothing recorded was lost"
+            raise self._stopped_error()
+        if os.getpid() != self._pid:
+            msg = "a forked process can't use the store of its parent; use it there, or start a process afresh (spawn)"
             raise EngineClosedError(msg)
         answer: Future[Any] = Future()
         self.post(self._serve, request, args, answer)
+        if self._is_stopped:  # it ended in between, and nobody looks at the inbox any more
+            self._refuse_inbox()
         return answer
+
+    def _stopped_error(self) -> EngineClosedError:
+        reason = f": {self._broken}" if self._broken else ""
+        return EngineClosedError(
+            f"the engine has stopped{reason}; nbflow.close() and nbflow.open(...) start it again, "
+            f"nothing recorded was lost"
+        )
 
     def call(self, request: Callable[..., None], *args: Any) -> Any:
         """Post a request and wait for its answer."""
         return self.submit(request, *args).result()
 
     def _serve(self, request: Callable[..., None], args: tuple[Any, ...], answer: Future[Any]) -> None:
-        if self._broken is not None:
-            answer.set_exception(EngineClosedError(str(self._broken)))
+        if self._broken is not None or self._is_stopped:
+            refuse(answer, self._stopped_error())
             return
         try:
             request(*args, answer)
         except Exception as error:  # noqa: BLE001  the caller's to handle
-            answer.set_exception(error)
+            refuse(answer, error)
 
     def start_executions(self, definition: Definition, starts: Sequence[Start]) -> Future[list[RunState]]:
         """Start executions; the answer comes when they are durable."""
         return self.submit(self.requests.start, definition, starts)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable; on the journal's thread.
+
+        Raises
+        ------
+        StoreError
+            When it can't be written, for whatever reason.
+        """
+        try:
+            self.store.commit(batch)
+        except NbflowError:
+            raise
+        except Exception as error:
+            msg = f"the store {self.store.path} could not take down what happened: {type(error).__name__}: {error}"
+            raise StoreError(msg, self.store.path) from error
 
     # One turn.
 
     def _turn(self) -> None:
         self._is_woken = False
         self.definitions.begin_turn()
-        if self._broken is not None:
+        if self._broken is not None or self._is_stopped:
             self._refuse_inbox()
             return
         self._take_inbox(_ITEMS_PER_TURN)
@@ -323,8 +370,11 @@ class Engine:
 
     def _refuse_inbox(self) -> None:
         """Tell callers that the engine has stopped; nothing else in the inbox matters any more."""
-        while self._inbox:
-            callback, args = self._inbox.popleft()
+        while True:
+            try:
+                callback, args = self._inbox.popleft()
+            except IndexError:  # emptied, maybe by another thread
+                return
             if callback == self._serve:
                 self._guarded(callback, args)
 
@@ -332,7 +382,7 @@ class Engine:
         """Run a callback; an error in nbflow itself is told and does not stop the engine."""
         try:
             callback(*args)
-        except Exception as error:  # noqa: BLE001  the engine must live
+        except BaseException as error:  # noqa: BLE001  the engine must live
             traceback.print_exception(error, file=sys.__stderr__)
 
     def _sleep_until_next_deadline(self) -> None:
@@ -345,7 +395,8 @@ class Engine:
         if self._may_skip(due) and self.clock.skip_to(due):
             self.post(_nothing)
             return
-        self._wake_handle = self._loop.call_later(min(self.clock.seconds_until(due), 3600.0), self._turn)
+        # the loop's clock stands still while a laptop sleeps: look at the real one often
+        self._wake_handle = self._loop.call_later(min(self.clock.seconds_until(due), _LONGEST_SLEEP), self._turn)
 
     def _may_skip(self, due: int) -> bool:
         """True if time may jump: nothing runs, and somebody waits for what the future brings."""
@@ -358,6 +409,7 @@ class Engine:
     def skip(self, microseconds: int, answer: Future[Any]) -> None:
         """Let a skipping clock run ahead, deadline by deadline; answers when it is there."""
         self._skip_limit = self.clock.now() + microseconds
+        self.requests.wait_for_time(answer)
         self.deadlines.add(self._skip_limit, self._end_skip, answer)
 
     def _end_skip(self, answer: Future[Any]) -> None:
@@ -412,7 +464,7 @@ class Engine:
         """Stop: what is in memory is ahead of the log, and only the log counts."""
         self._broken = error
         self.requests.fail_all(error)
-        self.residency.give_up()
+        self.residency.give_up(self._stopped_error())
         self._refuse_inbox()
 
 

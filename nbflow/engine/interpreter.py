@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from nbflow.core.commands import record
@@ -97,6 +98,15 @@ class Interpreter:
         self.interrupt_lock = threading.Lock()
         self.was_interrupted = False
 
+    @contextmanager
+    def watched(self, execution: Execution) -> Iterator[None]:
+        """Have the watchdog look at the code of an execution that runs in the block."""
+        self.now_running = (execution, time.monotonic(), threading.get_ident())
+        try:
+            yield
+        finally:
+            self._end_of_user_code()
+
     def _end_of_user_code(self) -> None:
         """From here on the watchdog may not interrupt: an interruption on its way is taken back."""
         with self.interrupt_lock:
@@ -122,7 +132,10 @@ class Interpreter:
         make
             Makes the events of the next event id and the time.
         """
-        events = make(execution.next_event_id, self._clock.now())
+        now = self._clock.now()
+        if execution.is_delayed:  # in one activation with the start, so its time must say so too
+            now = min(now, execution.deadlines["start"].due - 1)
+        events = make(execution.next_event_id, now)
         for event in events:
             self.append(execution, event)
         if execution.is_delayed:
@@ -135,15 +148,13 @@ class Interpreter:
     def activate(self, execution: Execution, events: list[HistoryEvent]) -> None:
         """Let the code react to events that are taken down already."""
         instance = execution.instance
-        self.now_running = (execution, time.monotonic(), threading.get_ident())
         try:
-            instance.activate(events)
+            with self.watched(execution):
+                instance.activate(events)
+            self.take_down_commands(execution)
         except Exception as error:  # noqa: BLE001  the execution is parked, the engine lives
             self._on_problem(execution, error)
             return
-        finally:
-            self._end_of_user_code()
-        self.take_down_commands(execution)
         if instance.logs:
             self._take_down_logs(execution)
         closing = events[-1]
@@ -235,6 +246,11 @@ class Interpreter:
         due = execution.started.workflow_execution_expiration_time
         if due is not None:
             execution.deadlines["expiration"] = self._deadlines.add(due, self.expire, execution)
+
+    def begin_if_due(self, execution: Execution) -> None:
+        """Run the first lines of an execution whose start delay is over, although its deadline has not come up yet."""
+        if execution.is_delayed and execution.deadlines["start"].due <= self._clock.now():
+            self._begin_delayed(execution)
 
     def _begin_delayed(self, execution: Execution) -> None:
         execution.is_delayed = False

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from nbflow.core.events import HistoryEvent
 from nbflow.store import Batch
 
-__all__ = ["Action", "Journal"]
+__all__ = ["Action", "Journal", "refuse"]
 
 _LARGEST_INLINE = 32
 """Events; a larger batch is worth the two hops to the commit thread and back."""
@@ -154,8 +154,7 @@ class Journal:
         self.in_flight = False
         self.failed = True
         for answer, _ in (*self._answers_in_flight, *self._answers):
-            if not answer.done():
-                answer.set_exception(error)
+            refuse(answer, error)
         self._on_failure(error)
 
     def stop(self) -> None:
@@ -166,8 +165,14 @@ class Journal:
             self._thread = None
 
 
+def refuse(answer: Future[Any], error: BaseException) -> None:
+    """Fail a caller's future, unless it has its answer or the caller has given up."""
+    if not answer.done() and answer.set_running_or_notify_cancel():
+        answer.set_exception(error)
+
+
 def _resolve(answer: Future[Any], find: Callable[[], Any]) -> None:
-    if answer.done():
+    if answer.done() or not answer.set_running_or_notify_cancel():
         return
     try:
         answer.set_result(find())

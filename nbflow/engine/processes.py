@@ -46,8 +46,9 @@ class _Worker:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.pipe.close()
-        os.close(self._lifeline)
+        if not self.pipe.closed:
+            self.pipe.close()
+            os.close(self._lifeline)
 
 
 class ProcessRunner(ThreadRunner):
@@ -65,9 +66,11 @@ class ProcessRunner(ThreadRunner):
         super().__init__(capacity)
         self._load_blob = load_blob
         self._idle_workers: list[_Worker] = []
+        self._busy_workers: set[_Worker] = set()
 
     def _execute(self, attempt: Attempt) -> Outcome:
         worker = self._idle_workers.pop() if self._idle_workers else _Worker()
+        self._busy_workers.add(worker)
         with attempt.lock:
             attempt.handle = worker
         try:
@@ -82,8 +85,12 @@ class ProcessRunner(ThreadRunner):
                 cause=Failure(message=str(error), info={"type": type(error).__name__}),
             )
             return Outcome() if attempt.cancel_requested else Outcome(failure=failure)
+        except BaseException:
+            worker.kill()  # in the middle of a conversation, it is of no use to the next attempt
+            raise
         finally:
             attempt.handle = None
+            self._busy_workers.discard(worker)
         self._idle_workers.append(worker)
         return outcome
 
@@ -135,8 +142,10 @@ class ProcessRunner(ThreadRunner):
                 attempt.handle.process.kill()
 
     def close(self) -> None:
-        """End all idle workers."""
+        """End all workers: an attempt under way is made again at the next start, and must not meet itself."""
         super().close()
+        for worker in list(self._busy_workers):
+            worker.process.kill()
         while self._idle_workers:
             self._idle_workers.pop().kill()
 

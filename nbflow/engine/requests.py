@@ -28,6 +28,7 @@ from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
 from nbflow.engine.clock import new_run_id, new_seed
 from nbflow.engine.execution import Execution, RunState
+from nbflow.engine.journal import refuse
 from nbflow.engine.parts import Parts
 from nbflow.engine.residency import Residency
 from nbflow.exceptions import (
@@ -88,6 +89,7 @@ class Requests:
         self._latest: dict[str, RunState] = {}
         self._ordinals: Counter[str] = Counter()
         self._waiting: dict[str, list[Answer]] = {}
+        self._waiting_for_time: list[Answer] = []
         self._recently_closed: deque[RunState] = deque()
         residency.on_forgotten = self._on_forgotten
 
@@ -232,19 +234,23 @@ class Requests:
 
     def _with_execution(self, run: RunState, answer: Answer, action: Callable[[Execution], None]) -> None:
         def act(execution: Execution | None) -> None:
+            if execution is not None:
+                self._problems.pop(run.run_id, None)
+                self._interpreter.begin_if_due(execution)
             if execution is None or run.status != "Running":
-                problem = self._problems.get(run.run_id)
-                answer.set_exception(problem or WorkflowClosedError(run.workflow_id, run.run_id, run.status))
+                problem = self._problems.get(run.run_id) or self._residency.stopped
+                refuse(answer, problem or WorkflowClosedError(run.workflow_id, run.run_id, run.status))
                 return
             try:
                 action(execution)
             except Exception as error:  # noqa: BLE001  the caller's to handle
-                answer.set_exception(error)
+                refuse(answer, error)
 
         self._residency.when_resident(run, act)
 
     def signal(self, workflow_id: str, run_id: str | None, name: str, args: Payload, answer: Answer) -> None:
         """Take down a signal and let the workflow react; answers when it is durable."""
+        _require_text("the name of a signal", name)
         run = self.find(workflow_id, run_id)
         if run.status != "Running":
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
@@ -264,6 +270,7 @@ class Requests:
 
     def cancel(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """Ask an execution to cancel; nothing happens if it has closed or was asked before."""
+        _require_text("the reason of a cancellation", reason)
         run = self.find(workflow_id, run_id)
         if run.status != "Running":
             answer.set_result(False)
@@ -285,6 +292,7 @@ class Requests:
 
     def terminate(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """End an execution; its code does not run, so it need not even be rebuilt."""
+        _require_text("the reason of a termination", reason)
         run = self.find(workflow_id, run_id)
         if run.status not in ("Running", "Suspended"):
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
@@ -338,7 +346,9 @@ class Requests:
         if run.status == "Running":
 
             def act(execution: Execution) -> None:
-                self._journal.answer(answer, self._query(execution.instance, name, args))
+                with self._interpreter.watched(execution):
+                    found = self._query(execution.instance, name, args)
+                self._journal.answer(answer, found)
 
             self._with_execution(run, answer, act)
             return
@@ -399,16 +409,27 @@ class Requests:
         """Tell those who wait that the execution can't go on as it is."""
         self._problems[run.run_id] = error
         for answer in self._waiting.pop(run.run_id, ()):
-            if not answer.done():
-                answer.set_exception(error)
+            refuse(answer, error)
+
+    def wait_for_time(self, answer: Answer) -> None:
+        """Note somebody who waits for the clock, not for an execution, to be told if the engine stops."""
+        self._waiting_for_time = [other for other in self._waiting_for_time if not other.done()] + [answer]
 
     def fail_all(self, error: BaseException) -> None:
         """Tell everybody who waits that the engine has stopped."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = {**self._waiting, "": self._waiting_for_time}, {}
         for answers in waiting.values():
             for answer in answers:
-                if not answer.done():
-                    answer.set_exception(error)
+                refuse(answer, error)
+
+
+def _require_text(what: str, value: object) -> None:
+    """Refuse at the door what would make the commit of everybody's events fail."""
+    try:
+        str.encode(value)  # type: ignore[arg-type]
+    except (TypeError, UnicodeEncodeError) as error:
+        msg = f"{what} must be text, not {value!r}"
+        raise ClientError(msg) from error
 
 
 def _raiser(error: BaseException) -> Callable[[], Any]:

@@ -25,7 +25,7 @@ from nbflow.engine.activities import Activities
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.interpreter import STATUS_OF_CLOSING_EVENT
 from nbflow.engine.parts import Parts
-from nbflow.exceptions import HistoryCorruptedError
+from nbflow.exceptions import HistoryCorruptedError, StoreError
 from nbflow.store import PendingAttempt
 
 __all__ = ["Residency"]
@@ -67,6 +67,8 @@ class Residency:
         self._capacity = capacity
         self._wanted: dict[str, list[Callable[[Execution | None], None]]] = {}
         self._horizon = 0
+        self.stopped: Exception | None = None
+        """Why no execution comes back any more."""
         self.executions: OrderedDict[str, Execution] = OrderedDict()
         """In memory, by run id, least recently moved first."""
         self.runs: dict[str, RunState] = {}
@@ -123,8 +125,12 @@ class Residency:
         """Bring executions back: read their histories, replay them, take up their timers and activities."""
         if not run_ids:
             return
-        histories = self._reader.histories(run_ids)
-        pending = self._reader.pending_attempts(run_ids)
+        try:
+            histories = self._reader.histories(run_ids)
+            pending = self._reader.pending_attempts(run_ids)
+        except StoreError as error:
+            self._load_one_by_one(run_ids, error)
+            return
         for run_id in run_ids:
             history = histories.get(run_id)
             if not history:
@@ -137,7 +143,25 @@ class Residency:
             try:
                 self._bring_back(run, history, pending)
             except Exception as error:  # noqa: BLE001  this one is parked, the others live
-                self._on_problem(run, error)
+                self._park(run, error)
+
+    def _load_one_by_one(self, run_ids: Sequence[str], error: StoreError) -> None:
+        """Find out whose history can't be read, so that the others live."""
+        if len(run_ids) == 1:
+            self._on_problem(self.runs.get(run_ids[0]) or RunState(run_ids[0], "", "", "Running"), error)
+            return
+        for run_id in run_ids:
+            self.load([run_id])
+
+    def _park(self, run: RunState, error: Exception) -> None:
+        """Take down what came back only in part."""
+        execution = self.executions.get(run.run_id)
+        if execution is not None:
+            self._activities.drop(execution)
+            for deadline in execution.deadlines.values():
+                deadline.cancel()
+            self.remove(execution)
+        self._on_problem(run, error)
 
     def _bring_back(
         self, run: RunState, history: list[HistoryEvent], pending: Mapping[tuple[str, int], PendingAttempt]
@@ -174,7 +198,8 @@ class Residency:
         if len(history) == 1 and started.first_workflow_task_backoff:
             self._interpreter.begin(execution)
             return execution
-        replay(instance, history)
+        with self._interpreter.watched(execution):
+            replay(instance, history)
         for event in history:
             if type(event) is ActivityTaskCancelRequested:
                 execution.cancel_requests[event.scheduled_event_id] = event.event_id
@@ -229,8 +254,9 @@ class Residency:
         if run_id not in self.executions and (run is None or run.status == "Running"):
             self._wanted.setdefault(run_id, [])
 
-    def give_up(self) -> None:
-        """Tell everybody who waits for an execution that it will not come back."""
+    def give_up(self, error: Exception) -> None:
+        """Tell everybody who waits for an execution why it will not come back."""
+        self.stopped = error
         wanted, self._wanted = self._wanted, {}
         for actions in wanted.values():
             for action in actions:

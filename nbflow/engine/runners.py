@@ -84,8 +84,11 @@ class ThreadRunner:
         while (attempt := self._queue.get()) is not None:
             try:
                 outcome = self._execute(attempt)
-            except ActivityCancelled:  # it hit between the end of user code and our taking note of that
-                outcome = Outcome()
+            except BaseException as error:  # noqa: BLE001  whatever it was, somebody waits for an outcome
+                # a late ActivityCancelled too: it hit between the end of user code and our taking note of that
+                outcome = outcome_of_exception(
+                    error, attempt.owner.converter, cancel_requested=attempt.cancel_requested
+                )
             attempt.report(outcome)
             with self._lock:
                 if attempt.is_abandoned:  # another thread has taken this one's place

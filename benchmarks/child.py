@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -39,8 +40,15 @@ def play(order: dict[str, Any]) -> dict[str, Any]:
     return {"figures": {**(figures or {}), f"{order['function']}_cpu_s": time.process_time()}}
 
 
+def end_with_parent() -> None:
+    """Kill this run and its servers when the parent is gone: its end of our stdin closes with it."""
+    os.read(0, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         answer = play(order)
     except BaseException:  # noqa: BLE001  the parent prints it

@@ -100,7 +100,7 @@ def _phase(
     with open(folder / f"{function}.log", "w+") as log:  # noqa: PTH123
         process = subprocess.Popen(
             [python, "-m", "benchmarks.child", json.dumps(order)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=ROOT,
@@ -141,3 +141,5 @@ def kill_group(process: subprocess.Popen[Any]) -> None:
     except ProcessLookupError:
         print(f"a run ended by itself with exit code {process.poll()}", file=sys.stderr)
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

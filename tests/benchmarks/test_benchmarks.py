@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.engines import ENGINES, Engine
-from benchmarks.runner import Outcome, run
+from benchmarks.runner import ROOT, Outcome, run
 from benchmarks.table import markdown, medians
 from benchmarks.venvs import NotInstallableError, python_of
 from benchmarks.workloads import WORKLOADS, parse
@@ -50,6 +53,20 @@ def test_plain_functions_play_too(workload):
     ran = played("nbflow_threads", workload)
     assert ran.error == ""
     assert ran.figures[WORKLOADS[workload].headline] > 0
+
+
+def test_a_run_ends_with_the_one_who_started_it():
+    """When the parent is gone, the run kills its process group: no server outlives an interrupted series."""
+    reading, writing = os.pipe()
+    order = {"library": "no_such_library", "pipe": writing}
+    command = [sys.executable, "-m", "benchmarks.child", json.dumps(order)]
+    run_ = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, pass_fds=[writing], cwd=ROOT)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert "no_such_library" in pipe.readline()
+    assert run_.poll() is None
+    run_.stdin.close()
+    assert run_.wait(30) == -signal.SIGKILL
 
 
 def test_what_an_engine_cannot_play_is_told_as_not_available():

@@ -44,7 +44,7 @@ WITH closings AS (
         'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
     )
 ),
--- grouped by what they are joined on, so that DuckDB can leave out the join when nobody asks for the length
+-- grouped by what they are joined on, so that DuckDB can leave out the join where an aggregate has no use for it
 lengths AS (
     SELECT run_id, max(event_id) AS history_length FROM event_log.events GROUP BY run_id
 ),

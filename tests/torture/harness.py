@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +74,11 @@ class Campaign:
     def kills_done(self):
         """How many kills hit."""
         return sum(self.killed.values())
+
+    def lost_by_shape(self):
+        """Count the attempts of each shape that a kill hit between their leave to start and their outcome."""
+        lost = [row[0] for row in self.before.attempts if row[3] == "Lost"]
+        return dict(Counter(self.before.events[run_id][0][1].split("-")[0] for run_id in lost))
 
     def run(self):
         """Kill until the budget is spent and everything is complete; then check the whole once more."""

@@ -1,10 +1,20 @@
-"""What every test needs: no setting of the caller's environment reaches the code under test."""
+"""What every test needs: neither settings nor ignored signals of the caller reach the code under test."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
+
+
+def pytest_configure():
+    """Listen to SIGINT again.
+
+    A suite that a shell started in the background ignores it, and so would every kernel and command started from here.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
+from nbflow.core.records import Record
 from nbflow.core.retry import RetryPolicy
 
 __all__ = [
@@ -55,8 +56,8 @@ def _line_table(code: CodeType) -> list[tuple[int, int, int | None]]:
     return list(code.co_lines())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivityOptions:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ActivityOptions(Record):
     """What an activity call asks for beside its arguments. Durations are seconds.
 
     Parameters
@@ -80,8 +81,8 @@ class ActivityOptions:
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Command(Record):
     """Something workflow code asked for."""
 
     #: The event that records it.
@@ -99,7 +100,7 @@ class Command:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ScheduleActivityTask(Command):
     """Run an activity."""
 
@@ -116,7 +117,7 @@ class ScheduleActivityTask(Command):
         return self.activity_type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class RequestCancelActivityTask(Command):
     """Cancel a scheduled activity."""
 
@@ -125,7 +126,7 @@ class RequestCancelActivityTask(Command):
     scheduled_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class StartTimer(Command):
     """Wake me after ``start_to_fire_timeout`` seconds."""
 
@@ -140,7 +141,7 @@ class StartTimer(Command):
         return self.timer_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CancelTimer(Command):
     """Forget a started timer."""
 
@@ -154,7 +155,7 @@ class CancelTimer(Command):
         return self.timer_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class RecordMarker(Command):
     """Keep a value of the workflow's own."""
 
@@ -168,7 +169,7 @@ class RecordMarker(Command):
         return self.marker_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CompleteWorkflowExecution(Command):
     """The function returned."""
 
@@ -177,7 +178,7 @@ class CompleteWorkflowExecution(Command):
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class FailWorkflowExecution(Command):
     """The function raised."""
 
@@ -190,7 +191,7 @@ class FailWorkflowExecution(Command):
         return f"FailWorkflowExecution({self.failure.headline()})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CancelWorkflowExecution(Command):
     """The function let a requested cancellation pass."""
 

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from nbflow.exceptions import ConfigurationError
@@ -54,7 +55,7 @@ class Definition:
     bindings: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         """True for an ``async def``."""
         return inspect.iscoroutinefunction(self.function)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
+from nbflow.core.records import Record
 
 __all__ = [
     "CLOSING_EVENTS",
@@ -40,8 +41,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEvent:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class HistoryEvent(Record):
     """One fact of an execution.
 
     Parameters
@@ -61,7 +62,7 @@ class HistoryEvent:
     event_time: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionStarted(HistoryEvent):
     """An execution began."""
 
@@ -100,14 +101,14 @@ class WorkflowExecutionStarted(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionCompleted(HistoryEvent):
     """The function returned."""
 
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionFailed(HistoryEvent):
     """The function raised."""
 
@@ -115,14 +116,14 @@ class WorkflowExecutionFailed(HistoryEvent):
     retry_state: str = "RETRY_POLICY_NOT_SET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionTimedOut(HistoryEvent):
     """The execution's deadline passed."""
 
     retry_state: str = "RETRY_POLICY_NOT_SET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionCancelRequested(HistoryEvent):
     """Someone asked the execution to cancel."""
 
@@ -130,14 +131,14 @@ class WorkflowExecutionCancelRequested(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionCanceled(HistoryEvent):
     """The function let a requested cancellation pass."""
 
     details: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionTerminated(HistoryEvent):
     """The execution was ended from outside; no code ran."""
 
@@ -146,7 +147,7 @@ class WorkflowExecutionTerminated(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class WorkflowExecutionSignaled(HistoryEvent):
     """A signal arrived."""
 
@@ -158,7 +159,7 @@ class WorkflowExecutionSignaled(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskScheduled(HistoryEvent):
     """The workflow asked for an activity."""
 
@@ -177,7 +178,7 @@ class ActivityTaskScheduled(HistoryEvent):
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskStarted(HistoryEvent):
     """The attempt whose outcome follows; written together with it."""
 
@@ -191,7 +192,7 @@ class ActivityTaskStarted(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskCompleted(HistoryEvent):
     """The activity returned."""
 
@@ -202,7 +203,7 @@ class ActivityTaskCompleted(HistoryEvent):
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskFailed(HistoryEvent):
     """The activity failed for good."""
 
@@ -214,7 +215,7 @@ class ActivityTaskFailed(HistoryEvent):
     retry_state: str = "RETRY_POLICY_NOT_SET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskTimedOut(HistoryEvent):
     """A deadline of the activity passed for good."""
 
@@ -227,7 +228,7 @@ class ActivityTaskTimedOut(HistoryEvent):
     retry_state: str = "TIMEOUT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskCancelRequested(HistoryEvent):
     """The workflow asked the activity to cancel."""
 
@@ -236,7 +237,7 @@ class ActivityTaskCancelRequested(HistoryEvent):
     scheduled_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ActivityTaskCanceled(HistoryEvent):
     """The activity let the requested cancellation pass."""
 
@@ -248,7 +249,7 @@ class ActivityTaskCanceled(HistoryEvent):
     details: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class TimerStarted(HistoryEvent):
     """The workflow set a durable deadline."""
 
@@ -261,7 +262,7 @@ class TimerStarted(HistoryEvent):
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class TimerFired(HistoryEvent):
     """The deadline came."""
 
@@ -274,7 +275,7 @@ class TimerFired(HistoryEvent):
     """Who fired it before its time, if someone did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class TimerCanceled(HistoryEvent):
     """The workflow no longer waits for the deadline."""
 
@@ -285,7 +286,7 @@ class TimerCanceled(HistoryEvent):
     started_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class MarkerRecorded(HistoryEvent):
     """The workflow recorded a value of its own, such as a side effect's."""
 

@@ -118,11 +118,12 @@ def _retry_policy(name: str, value: Any) -> RetryPolicy:
     if isinstance(value, int):
         return RetryPolicy(maximum_attempts=value)
     if isinstance(value, Mapping):
-        try:
-            return RetryPolicy.from_json(dict(value))
-        except TypeError as error:
-            msg = f"{name} has a field that RetryPolicy does not know: {error}"
-            raise ConfigurationError(msg) from None
+        known = [f.name for f in fields(RetryPolicy)]
+        unknown = sorted(set(value) - set(known))
+        if unknown:
+            msg = f"{name} has a field that RetryPolicy does not know: {unknown[0]!r}; it has {', '.join(known)}"
+            raise ConfigurationError(msg)
+        return RetryPolicy.from_json(dict(value))
     msg = f"{name} must be a RetryPolicy, a number of attempts, or False, not {value!r}"
     raise ConfigurationError(msg)
 

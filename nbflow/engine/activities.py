@@ -151,7 +151,7 @@ class Activities:
         rows = self.journal.batch.dispatches
         last = rows[-1] if rows else None
         if last and (last.run_id, last.last_scheduled_event_id + 1, last.attempt) == (run_id, event_id, task.attempt):
-            rows[-1] = last._replace(last_scheduled_event_id=event_id)
+            rows[-1] = DispatchRow(run_id, last.first_scheduled_event_id, event_id, last.attempt, last.time)
         else:
             rows.append(DispatchRow(run_id, event_id, event_id, task.attempt, self.clock.now()))
         self.journal.after_commit(self._run, task, kind)

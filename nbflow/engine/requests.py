@@ -37,6 +37,7 @@ from nbflow.exceptions import (
     WorkflowClosedError,
     WorkflowNotFoundError,
 )
+from nbflow.store import RunRow
 
 __all__ = ["Requests", "Start"]
 
@@ -138,6 +139,12 @@ class Requests:
                 self._latest[workflow_id] = self._known(
                     RunState(row.run_id, workflow_id, row.workflow_type, row.status, row.definition_hash)
                 )
+
+    def know(self, rows: Sequence[RunRow]) -> None:
+        """Take note of open executions that nobody has asked for yet."""
+        for row in rows:
+            run = RunState(row.run_id, row.workflow_id, row.workflow_type, row.status, row.definition_hash)
+            self._latest.setdefault(row.workflow_id, self._known(run))
 
     def _known(self, run: RunState) -> RunState:
         return self._residency.runs.setdefault(run.run_id, run)

@@ -13,8 +13,12 @@ from typing import Protocol
 
 from nbflow.core.events import (
     CLOSING_EVENTS,
+    ActivityTaskCanceled,
     ActivityTaskCancelRequested,
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
     ActivityTaskScheduled,
+    ActivityTaskTimedOut,
     HistoryEvent,
     TimerStarted,
     WorkflowExecutionStarted,
@@ -127,7 +131,8 @@ class Residency:
             return
         try:
             histories = self._reader.histories(run_ids)
-            pending = self._reader.pending_attempts(run_ids)
+            unsettled = [run_id for run_id, history in histories.items() if _has_open_activities(history)]
+            pending = self._reader.pending_attempts(unsettled) if unsettled else {}
         except StoreError as error:
             self._load_one_by_one(run_ids, error)
             return
@@ -266,3 +271,11 @@ class Residency:
         """Bring back what was running when the last process ended."""
         for run_id in run_ids:
             self._wanted.setdefault(run_id, [])
+
+
+def _has_open_activities(history: list[HistoryEvent]) -> bool:
+    scheduled = sum(type(event) is ActivityTaskScheduled for event in history)
+    return scheduled > sum(type(event) in _ACTIVITY_OUTCOMES for event in history)
+
+
+_ACTIVITY_OUTCOMES = frozenset({ActivityTaskCompleted, ActivityTaskFailed, ActivityTaskTimedOut, ActivityTaskCanceled})

@@ -96,6 +96,10 @@ class Reader:
         """Name the open runs that wait for an activity, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]
 
+    def open_runs(self, limit: int) -> list[RunRow]:
+        """Return the newest open runs, at most ``limit``; their ``history_length`` is not counted and says 0."""
+        return [RunRow(*row) for row in self._rows(reader_sql.OPEN_RUNS, [limit])]
+
     def pending_attempts(self, run_ids: Sequence[str]) -> dict[tuple[str, int], PendingAttempt]:
         """Tell what is known of the attempts of these runs' open activities, by (run_id, scheduled_event_id)."""
         rows = self._among(reader_sql.PENDING_ATTEMPTS, run_ids)

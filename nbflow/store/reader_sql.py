@@ -13,6 +13,7 @@ __all__ = [
     "HISTORIES",
     "NEWEST_RUNS",
     "NEXT_DEADLINE",
+    "OPEN_RUNS",
     "PENDING_ATTEMPTS",
     "RUNS",
     "RUNS_WITH_OPEN_ACTIVITIES",
@@ -62,6 +63,16 @@ SELECT run_id, workflow_id, coalesce(workflow_type, ''),
 FROM runs
 """
 
+OPEN_RUNS = f"""
+SELECT run_id, workflow_id, name, 'Running', event_time, NULL, 0, coalesce(attributes ->> 'definition_hash', '')
+FROM event_log.events AS started
+WHERE event_id = 1 AND NOT EXISTS (
+    FROM event_log.events AS closing
+    WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
+)
+ORDER BY event_time DESC LIMIT $1
+"""
+
 DEFINITIONS = "SELECT hash, kind, name, source, manifest, time FROM event_log.definitions"
 
 _DEADLINES = f"""
@@ -74,7 +85,12 @@ _DEADLINES = f"""
             AND ended.event_type IN ('TimerFired', 'TimerCanceled')
         )
         UNION ALL
-        SELECT run_id, due_time FROM event_log.events WHERE event_id = 1 AND due_time IS NOT NULL
+        SELECT run_id, due_time FROM event_log.events AS started
+        WHERE event_id = 1 AND due_time IS NOT NULL
+        -- a start delay is over once anything has followed
+        AND NOT (deferred AND EXISTS (
+            FROM event_log.events AS next WHERE next.run_id = started.run_id AND next.event_id = 2
+        ))
         UNION ALL
         -- with a start delay, due_time is its end
         SELECT run_id, (attributes ->> 'workflow_execution_expiration_time')::BIGINT

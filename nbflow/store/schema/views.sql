@@ -57,10 +57,15 @@ suspended AS (
 ),
 runs AS (
     SELECT
-        started.*,
+        started.workflow_id,
+        started.run_id,
+        started.name,
+        started.event_time,
         -- one reading of the JSON for all of them
-        started.attributes ->> ['parent_workflow_id', 'parent_run_id', 'definition_hash', 'run_key'] AS texts,
-        started.attributes -> ['input', 'memo', 'search_attributes'] AS trees,
+        from_json(started.attributes, '{
+            "input": "JSON", "memo": "JSON", "search_attributes": "JSON", "definition_hash": "VARCHAR",
+            "run_key": "VARCHAR", "parent_workflow_id": "VARCHAR", "parent_run_id": "VARCHAR"
+        }') AS start,
         closings.event_type AS closing_type,
         closings.event_time AS close_time,
         closings.attributes AS closed,
@@ -84,10 +89,10 @@ SELECT
     make_timestamptz(event_time) AS start_time,
     make_timestamptz(close_time) AS close_time,
     (close_time - event_time) / 1e6 AS duration,
-    texts[1] AS parent_workflow_id,
-    texts[2] AS parent_run_id,
+    start.parent_workflow_id AS parent_workflow_id,
+    start.parent_run_id AS parent_run_id,
     history_length,
-    trees[1] AS input,
+    start.input AS input,
     CASE WHEN closing_type = 'WorkflowExecutionCompleted' THEN closed -> 'result' END AS result,
     CASE closing_type
         WHEN 'WorkflowExecutionFailed' THEN closed ->> '$.failure.type'
@@ -101,10 +106,10 @@ SELECT
         WHEN 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
         WHEN 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
     END AS failure_message,
-    trees[2] AS memo,
-    trees[3] AS search_attributes,
-    texts[3] AS definition_hash,
-    texts[4] AS run_key,
+    start.memo AS memo,
+    start.search_attributes AS search_attributes,
+    start.definition_hash AS definition_hash,
+    start.run_key AS run_key,
     'embedded' AS backend
 FROM runs;
 
@@ -188,7 +193,7 @@ joined AS (
         scheduled.name,
         scheduled.event_time AS scheduled_time,
         scheduled.attributes AS scheduled,
-        starts.attributes AS started,
+        from_json(starts.attributes, '{"attempt": "INTEGER", "started_time": "BIGINT"}') AS started,
         outcomes.event_type AS outcome_type,
         outcomes.attributes AS outcome,
         outcomes.event_time AS outcome_time,
@@ -221,22 +226,27 @@ SELECT
     END AS status,
     -- attempts begun
     CASE
-        WHEN started IS NOT NULL THEN (started ->> 'attempt')::INTEGER
+        WHEN started IS NOT NULL THEN started.attempt
         WHEN outcome_type IS NOT NULL THEN tried
         ELSE greatest(authorised, tried)
     END AS attempt,
     make_timestamptz(scheduled_time) AS scheduled_time,
     make_timestamptz(CASE
-        WHEN started IS NOT NULL THEN (started ->> 'started_time')::BIGINT
+        WHEN started IS NOT NULL THEN started.started_time
         WHEN outcome_type IS NULL AND authorised > tried THEN coalesce(dispatched_time, scheduled_time)
     END) AS started_time,
     make_timestamptz(coalesce(outcome_time, closed_time)) AS close_time,
     (coalesce(outcome_time, closed_time) - scheduled_time) / 1e6 AS duration,
     scheduled -> 'input' AS input,
-    outcome -> 'result' AS result,
-    coalesce(outcome ->> '$.failure.type', CASE WHEN outcome_type IS NULL THEN last_failure ->> 'type' END) AS failure_type,
-    coalesce(outcome ->> '$.failure.message', CASE WHEN outcome_type IS NULL THEN last_failure ->> 'message' END)
-        AS failure_message,
+    CASE WHEN outcome_type = 'ActivityTaskCompleted' THEN outcome -> 'result' END AS result,
+    CASE
+        WHEN outcome_type IN ('ActivityTaskFailed', 'ActivityTaskTimedOut') THEN outcome ->> '$.failure.type'
+        WHEN outcome_type IS NULL THEN last_failure ->> 'type'
+    END AS failure_type,
+    CASE
+        WHEN outcome_type IN ('ActivityTaskFailed', 'ActivityTaskTimedOut') THEN outcome ->> '$.failure.message'
+        WHEN outcome_type IS NULL THEN last_failure ->> 'message'
+    END AS failure_message,
     CASE WHEN outcome_type IS NULL AND closed_time IS NULL AND authorised <= tried THEN make_timestamptz(next_attempt_time) END
         AS next_attempt_time
 FROM joined;

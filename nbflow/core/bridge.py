@@ -53,6 +53,7 @@ async def _run_on_greenlet(function: Callable[..., Any], args: tuple[Any, ...], 
         try:
             value = await outcome
         except BaseException as error:  # noqa: BLE001  raised again, at the blocking call
+            outcome = None  # it holds the error, and the error's traceback holds this frame
             outcome = stack.throw(error)
         else:
             outcome = stack.switch(value)

@@ -94,6 +94,7 @@ def _settled(instance: WorkflowInstance, event: Any) -> ActivityHandle | None:
     handle = _activity_of(instance, event)
     _advance_activity(instance, handle, event)
     del instance.activities[event.scheduled_event_id]
+    handle.detach()
     return None if handle.done() else handle
 
 

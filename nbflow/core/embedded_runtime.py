@@ -223,7 +223,7 @@ class EmbeddedRuntime:
         marker_id = str(self._side_effect_count)
         recorded = self.recorded_side_effects.pop(marker_id, None)
         if recorded is None:
-            with guard.allow_io():
+            with guard.allow_io(), self.loop.not_running():
                 value = function()
             recorded = self.converter.encode(value)
         details = {"id": Payload(f'"{marker_id}"'), "data": recorded}

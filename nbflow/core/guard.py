@@ -40,9 +40,7 @@ _PYTHONS_OWN = frozenset(
         "linecache",
         "tokenize",
         "zipimport",
-        "zoneinfo",
     }
-    | {"zoneinfo._common", "zoneinfo._tzpath"}
 )
 """Modules that read files on Python's own behalf."""
 
@@ -96,7 +94,7 @@ def _on_audit_event(event: str, args: tuple[object, ...]) -> None:
         return
     try:
         line = _line_of_user_code(sys._getframe(1))  # noqa: SLF001  the only way up the stack
-        if line is None:
+        if line is None or _is_time_zone(args):
             return
         what = f"{event}({_describe(args[0]) if args else ''})"
         msg = (
@@ -117,6 +115,11 @@ sys.addaudithook(_on_audit_event)
 def _describe(argument: object) -> str:
     """Write an event's argument; others than plain ones may not be ready to be written yet."""
     return repr(argument) if isinstance(argument, (str, bytes, int)) else type(argument).__name__
+
+
+def _is_time_zone(args: tuple[object, ...]) -> bool:
+    """Say whether a file is of the time zone database: all its readers keep it in a folder of this name."""
+    return bool(args) and isinstance(args[0], str) and "zoneinfo" in args[0].replace("\\", "/").split("/")
 
 
 def _line_of_user_code(frame: FrameType | None) -> str | None:

@@ -33,13 +33,14 @@ from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer
 from nbflow.core.outbox import fits, misfit_error
 from nbflow.core.payloads import Converter, Payload
-from nbflow.core.sandbox import WorkflowGlobals, rebind_function
+from nbflow.core.sandbox import isolate
 from nbflow.core.surroundings import Surroundings
 from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError, NondeterminismError
 
 __all__ = ["LogLine", "WorkflowInstance"]
 
 _MICROSECOND = 1_000_000
+_LONGEST_CHAIN = 8
 
 
 class WorkflowInstance(EmbeddedRuntime):
@@ -198,7 +199,7 @@ class WorkflowInstance(EmbeddedRuntime):
             self.loop.now = self._time / _MICROSECOND
         function = self.definition.function
         if isinstance(function, FunctionType):
-            function = rebind_function(function, WorkflowGlobals(function.__globals__, self.definition.bindings))
+            function = isolate(function, self.definition.bindings)
         args = self.converter.decode(event.input)
         kwargs = self.converter.decode(event.keyword_input) if event.keyword_input else {}
         main = self._run_main(function, tuple(args), kwargs)
@@ -246,6 +247,7 @@ class WorkflowInstance(EmbeddedRuntime):
     def _fail(self, error: BaseException) -> None:
         with guard.allow_io():  # reading source lines for the traceback
             failure = failure_of_exception(error, self.converter)
+        _drop_tracebacks(error)
         self._close(FailWorkflowExecution(failure=failure))
 
     def _fail_for(self, violation: NondeterminismError) -> None:
@@ -314,6 +316,9 @@ class WorkflowInstance(EmbeddedRuntime):
             self._context.run(self.loop.take_down)
         for timer in self.timers.values():
             timer.cancel_now()
+        for handle in self.activities.values():
+            handle.cancel_now()
+            handle.detach()
         self._conditions.clear()
         self.activities.clear()
         self.timers.clear()
@@ -321,3 +326,12 @@ class WorkflowInstance(EmbeddedRuntime):
         self._main = None
         self.messages.close()
         self.loop.close()
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    """Let go of the frames of a recorded error: they hold this execution, which may hold the error."""
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

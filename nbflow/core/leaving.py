@@ -1,24 +1,20 @@
 """How coroutines and async generators leave memory: at once, whatever their cleanup code does.
 
 Cleanup code may raise, wait, or go on as if nothing had happened. What raises has ended; what waits
-is told again; what goes on and on is set aside for good, since collecting it would complain forever.
+is told again; what goes on and on is set aside for good, since collecting it would never end.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime, tzinfo
 from types import AsyncGeneratorType
 from typing import Any
 
 __all__ = ["close_async_generator", "close_coroutine"]
 
 _TIMES_TOLD = 100
-
-_set_aside: list[object] = []
-"""Coroutines and generators that swallow every exception."""
 
 
 def close_coroutine(coroutine: Coroutine[Any, Any, Any]) -> bool:
@@ -34,6 +30,23 @@ def close_coroutine(coroutine: Coroutine[Any, Any, Any]) -> bool:
     bool
         False if it does not end; then it stays in memory.
     """
+    all_ended = True
+    for link in reversed(_chain(coroutine)):  # innermost first: an outer one ends even if its inner one does not
+        all_ended = _close(link) and all_ended
+    return all_ended
+
+
+def _chain(coroutine: Coroutine[Any, Any, Any]) -> list[Coroutine[Any, Any, Any]]:
+    """List a coroutine and those it waits for."""
+    links: list[Coroutine[Any, Any, Any]] = []
+    link: Any = coroutine
+    while link is not None and hasattr(link, "close"):
+        links.append(link)
+        link = getattr(link, "cr_await", None)
+    return links
+
+
+def _close(coroutine: Coroutine[Any, Any, Any]) -> bool:
     for _ in range(_TIMES_TOLD):
         with contextlib.suppress(BaseException):  # whatever cleanup code raises, the execution has left
             coroutine.close()
@@ -69,18 +82,20 @@ def close_async_generator(generator: AsyncGeneratorType[Any, Any]) -> bool:
     return False
 
 
+class _Keeper(tzinfo):
+    """Keeps what it is given for as long as the process lives, its very end included.
+
+    It holds a ``datetime`` that holds it. The collector does not look into datetimes, so this is a cycle
+    that it can't find; were it found at exit, the coroutines in it would be told to end, and would not.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[object] = []
+        self.itself = datetime(1970, 1, 1, tzinfo=self)
+
+
+_keeper = _Keeper()  # type: ignore[abstract]  # it is never asked for the time
+
+
 def _set_aside_for_good(thing: object) -> None:
-    if not _set_aside:
-        atexit.register(_hush)
-    _set_aside.append(thing)
-
-
-def _hush() -> None:
-    """Let the process end without complaints about what was set aside."""
-    hook, known = sys.unraisablehook, frozenset(map(id, _set_aside))
-
-    def quiet(unraisable: Any) -> None:
-        if id(unraisable.object) not in known:
-            hook(unraisable)
-
-    sys.unraisablehook = quiet
+    _keeper.kept.append(thing)

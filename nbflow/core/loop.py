@@ -9,9 +9,10 @@ iterates the same way in every replay.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from asyncio import events as asyncio_events
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from types import AsyncGeneratorType
 from typing import Any, NoReturn, Protocol
@@ -124,6 +125,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def drain(self) -> None:
         """Run ready callbacks, first in first out, until none is left."""
         ready = self._ready
+        handle: ReadyCallback | None = None
         while ready:
             handle = ready.popleft()
             if handle.is_cancelled:
@@ -135,6 +137,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
                 continue
             except BaseException as error:  # noqa: BLE001  asyncio's contract: report and go on
                 self.call_exception_handler({"message": "a callback raised", "exception": error})
+        handle = None  # tracebacks hold this frame, and it would hold what failed
 
     def stop(self) -> None:
         """Run nothing more of what is ready."""
@@ -149,6 +152,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Take the newest callbacks off the queue."""
         for _ in range(count):
             self._ready.pop()
+
+    @contextlib.contextmanager
+    def not_running(self) -> Iterator[None]:
+        """Be nobody's running loop for a while: what runs then is not workflow code."""
+        asyncio_events._set_running_loop(None)  # noqa: SLF001  the only way out of a loop
+        try:
+            yield
+        finally:
+            asyncio_events._set_running_loop(self)  # noqa: SLF001
 
     @property
     def generator_hooks(self) -> tuple[Callable[[Any], None], Callable[[Any], None]]:

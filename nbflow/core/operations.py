@@ -35,7 +35,7 @@ class ActivityHandle(OrderedFuture):
 
     def __init__(self, owner: _Canceller, command: ScheduleActivityTask) -> None:
         super().__init__(loop=owner.loop)
-        self._owner = owner
+        self._owner: _Canceller | None = owner
         self.command = command
         self.scheduled_event_id: int | None = None
         self.state = "New"
@@ -80,11 +80,15 @@ class ActivityHandle(OrderedFuture):
         bool
             False if it was done already.
         """
-        return self._owner.cancel_activity(self, msg)
+        return self._owner is not None and self._owner.cancel_activity(self, msg)
 
     def cancel_now(self, msg: Any = None) -> bool:
         """Wake whoever waits with CancelledError, whatever the activity does."""
         return super().cancel(msg)
+
+    def detach(self) -> None:
+        """Let go of the execution: it has nothing to do with this activity any more."""
+        self._owner = None
 
     def fail(self, error: BaseException) -> None:
         """Wake whoever waits with an error; nobody waiting is no mistake."""
@@ -110,7 +114,7 @@ class DurableTimer:
     __slots__ = ("_callback", "_cancelled", "_owner", "_when", "command", "started_event_id", "state")
 
     def __init__(self, owner: _Canceller, command: StartTimer, when: float, callback: Callable[[], object]) -> None:
-        self._owner = owner
+        self._owner: _Canceller | None = owner
         self._callback: Callable[[], object] | None = callback
         self._when = when
         self._cancelled = False
@@ -120,13 +124,13 @@ class DurableTimer:
 
     def cancel(self) -> None:
         """Forget it; nothing happens if it fired or was cancelled already."""
-        if not self._cancelled and self.state not in ("Fired", "Canceled"):
+        if self._owner is not None and not self._cancelled and self.state not in ("Fired", "Canceled"):
             self._owner.cancel_timer(self)
 
     def cancel_now(self) -> None:
         """Never call back, whatever becomes of it."""
         self._cancelled = True
-        self._callback = None
+        self._callback = self._owner = None
 
     def cancelled(self) -> bool:
         """Return True if it was cancelled."""

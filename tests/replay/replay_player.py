@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbflow.core.commands import record
-from nbflow.core.definitions import REGISTRY, Definition
+from nbflow.core.definitions import Definition
 from nbflow.core.events import (
     COMMAND_EVENTS,
     ActivityTaskCanceled,
@@ -168,9 +168,9 @@ class Player:
     def run(self, which: int | str = 0, **started: Any) -> Player:
         """Run a pending activity's own function, and tell its outcome."""
         scheduled = self.pending(which)
-        definition = REGISTRY.current("activity", scheduled.activity_type)
+        activity = self.definition.function.__globals__[scheduled.activity_type]
         try:
-            value = _value(definition.function(*self.converter.decode(scheduled.input)))
+            value = _value(activity.function(*self.converter.decode(scheduled.input)))
         except Exception as error:
             return self.fail(which, error, **started)
         return self.complete(which, value, **started)

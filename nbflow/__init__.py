@@ -73,7 +73,9 @@ __all__ = [
 ]
 
 _LATE = {
-    **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql", "timers"), "nbflow.client"),
+    **dict.fromkeys(
+        ("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql", "timers"), "nbflow.client"
+    ),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }
 """Names whose modules pull in DuckDB or IPython, by module: imported on first use."""

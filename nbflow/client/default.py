@@ -53,12 +53,16 @@ def open(path: str | os.PathLike[str] | None = None) -> Client:  # noqa: A001  t
     global _default  # noqa: PLW0603  the one default of the process
     chosen = os.fspath(path) if path is not None else default_store_path()
     with _lock:
-        if _default is not None and not _default.is_closed:
-            if _same(_default.path, chosen):
+        if _default is not None:
+            if _is_usable(_default) and _same(_default.path, chosen):
                 return _default
-            _default.close()
+            _default.close()  # finishes one that was broken off, too
         _default = Client(chosen)
         return _default
+
+
+def _is_usable(client: Client) -> bool:
+    return not (client.is_closed or client.engine.is_broken)
 
 
 def _same(one: str, other: str) -> bool:

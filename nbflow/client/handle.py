@@ -155,15 +155,17 @@ class WorkflowHandle:
             except FutureTimeoutError:
                 if answer.done():
                     raise
+                answer.cancel()
                 msg = f"workflow execution {self.workflow_id!r} did not close within {seconds:g} s; it runs on"
                 raise TimeoutError(msg) from None
             except KeyboardInterrupt:
+                answer.cancel()
                 self._say_detached()
                 raise
         return self._outcome(event)
 
     def _say_detached(self) -> None:
-        global _said_detached  # noqa: PLW0603  one interrupt may end many waits
+        global _said_detached
         previous, _said_detached = _said_detached, time.monotonic()
         if _said_detached - previous < _SAY_AGAIN_AFTER:
             return

@@ -6,8 +6,8 @@ time that ``import nbflow`` takes.
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field
+from typing import Any, ClassVar
 
 __all__ = ["Record"]
 
@@ -16,18 +16,20 @@ class Record:
     """Base of frozen dataclasses made with ``repr=False, eq=False``."""
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def _fields(self) -> list[Field[Any]]:
+        return [f for f in type(self).__dataclass_fields__.values() if not str(f.type).startswith("ClassVar")]
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self) if f.compare)
+        return tuple(getattr(self, f.name) for f in self._fields() if f.compare)
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        return self._values() == other._values()  # type: ignore[attr-defined]
+        return isinstance(other, Record) and type(self) is type(other) and self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash((type(self), self._values()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self))
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in self._fields())
         return f"{type(self).__name__}({shown})"

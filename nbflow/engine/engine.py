@@ -173,6 +173,11 @@ class Engine:
         """True after :meth:`close`."""
         return self._is_closing
 
+    @property
+    def is_broken(self) -> bool:
+        """True after a commit failed: nothing goes on until the store is opened again."""
+        return self._broken is not None
+
     def close(self) -> None:
         """Commit what happened and stop; open executions go on at the next start. Safe to call twice.
 

@@ -29,6 +29,8 @@ class RunState:
     definition_hash: str = ""
     closing_event: HistoryEvent | None = None
     """How it closed, if that was a short while ago."""
+    last_event_id: int = 0
+    """Its last event taken down by this process; the log may lag behind it until the next commit."""
 
 
 @dataclass(slots=True, eq=False)

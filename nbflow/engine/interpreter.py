@@ -118,6 +118,7 @@ class Interpreter:
     def append(self, execution: Execution, event: HistoryEvent, *, deferred: bool = False) -> None:
         """Take down an event of an execution."""
         execution.next_event_id = event.event_id + 1
+        execution.run.last_event_id = event.event_id
         execution.last_batch = self._journal.sequence
         execution.last_event = event
         self._journal.event(execution.run_id, execution.workflow_id, event, deferred=deferred)

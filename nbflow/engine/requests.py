@@ -97,7 +97,7 @@ class Requests:
     @property
     def anyone_waits(self) -> bool:
         """True if a caller waits for an execution to close."""
-        return bool(self._waiting)
+        return any(not answer.done() for answers in self._waiting.values() for answer in answers)
 
     def _on_forgotten(self, run: RunState) -> None:
         if self._latest.get(run.workflow_id) is run:
@@ -320,8 +320,12 @@ class Requests:
         if row is None:
             raise WorkflowNotFoundError(run.workflow_id, run.run_id)
         event = WorkflowExecutionTerminated(
-            event_id=row.history_length + 1, event_time=now, reason=reason, identity=self._identity
+            event_id=max(row.history_length, run.last_event_id) + 1,
+            event_time=now,
+            reason=reason,
+            identity=self._identity,
         )
+        run.last_event_id = event.event_id
         self._journal.event(run.run_id, run.workflow_id, event)
         run.status = "Terminated"
         self._problems.pop(run.run_id, None)
@@ -384,7 +388,8 @@ class Requests:
         if problem is not None:
             raise problem
         if run.status in ("Running", "Suspended"):
-            self._waiting.setdefault(run.run_id, []).append(answer)
+            others = [other for other in self._waiting.get(run.run_id, ()) if not other.done()]
+            self._waiting[run.run_id] = [*others, answer]
             return
         if run.closing_event is not None:
             self._journal.answer(answer, run.closing_event)

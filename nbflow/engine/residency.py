@@ -70,6 +70,7 @@ class Residency:
         self._on_problem = on_problem
         self._capacity = capacity
         self._wanted: dict[str, list[Callable[[Execution | None], None]]] = {}
+        self._lagging: dict[str, list[Callable[[Execution | None], None]]] = {}
         self._horizon = 0
         self.stopped: Exception | None = None
         """Why no execution comes back any more."""
@@ -120,24 +121,46 @@ class Residency:
         """Bring back, by one query, up to a few hundred executions somebody waits for."""
         run_ids = list(self._wanted)[:_BATCH]
         waiting = {run_id: self._wanted.pop(run_id) for run_id in run_ids}
-        self.load([run_id for run_id in run_ids if run_id not in self.executions])
+        for run_id in self.load([run_id for run_id in run_ids if run_id not in self.executions]):
+            self._lagging.setdefault(run_id, []).extend(waiting.pop(run_id))
+            self._journal.after_commit(self._want_lagging)
         for run_id, actions in waiting.items():
             for action in actions:
                 action(self.executions.get(run_id))
 
-    def load(self, run_ids: Sequence[str]) -> None:
-        """Bring executions back: read their histories, replay them, take up their timers and activities."""
+    def _want_lagging(self) -> None:
+        for run_id, actions in self._lagging.items():
+            self._wanted.setdefault(run_id, []).extend(actions)
+        self._lagging.clear()
+
+    def load(self, run_ids: Sequence[str]) -> list[str]:
+        """Bring executions back: read their histories, replay them, take up their timers and activities.
+
+        Parameters
+        ----------
+        run_ids
+            Runs that are not in memory.
+
+        Returns
+        -------
+        list of str
+            Those that can't be brought back before the next commit: the log lags behind what was taken down.
+        """
         if not run_ids:
-            return
+            return []
         try:
             histories = self._reader.histories(run_ids)
             unsettled = [run_id for run_id, history in histories.items() if _has_open_activities(history)]
             pending = self._reader.pending_attempts(unsettled) if unsettled else {}
         except StoreError as error:
-            self._load_one_by_one(run_ids, error)
-            return
+            return self._load_one_by_one(run_ids, error)
+        lagging = []
         for run_id in run_ids:
             history = histories.get(run_id)
+            known = self.runs.get(run_id)
+            if known is not None and known.status == "Running" and len(history or ()) < known.last_event_id:
+                lagging.append(run_id)
+                continue
             if not history:
                 continue
             run = self._run_of(run_id, history)
@@ -149,14 +172,15 @@ class Residency:
                 self._bring_back(run, history, pending)
             except Exception as error:  # noqa: BLE001  this one is parked, the others live
                 self._park(run, error)
+        return lagging
 
-    def _load_one_by_one(self, run_ids: Sequence[str], error: StoreError) -> None:
+    def _load_one_by_one(self, run_ids: Sequence[str], error: StoreError) -> list[str]:
         """Find out whose history can't be read, so that the others live."""
-        if len(run_ids) == 1:
-            self._on_problem(self.runs.get(run_ids[0]) or RunState(run_ids[0], "", "", "Running"), error)
-            return
-        for run_id in run_ids:
-            self.load([run_id])
+        if len(run_ids) > 1:
+            return [lagging for run_id in run_ids for lagging in self.load([run_id])]
+        (run_id,) = run_ids
+        self._on_problem(self.runs.get(run_id) or RunState(run_id, "", "", "Running"), error)
+        return []
 
     def _park(self, run: RunState, error: Exception) -> None:
         """Take down what came back only in part."""
@@ -262,6 +286,7 @@ class Residency:
     def give_up(self, error: Exception) -> None:
         """Tell everybody who waits for an execution why it will not come back."""
         self.stopped = error
+        self._want_lagging()
         wanted, self._wanted = self._wanted, {}
         for actions in wanted.values():
             for action in actions:

@@ -10,6 +10,8 @@ import asyncio
 import ctypes
 import queue
 import threading
+import time
+from weakref import WeakSet
 
 from nbflow.core.activity_context import running_activity
 from nbflow.core.failures import APPLICATION, Failure, failure_of_exception
@@ -53,6 +55,10 @@ def outcome_of_exception(error: BaseException, converter: Converter, *, cancel_r
     return Outcome(failure=failure)
 
 
+_FAREWELL_SECONDS = 0.5
+"""How long closing waits for idle threads: one that dies after the interpreter leaves DuckDB complaining."""
+
+
 class ThreadRunner:
     """Runs ``def`` activities in daemon threads, started as they are needed.
 
@@ -67,6 +73,7 @@ class ThreadRunner:
         self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._idle = 0
         self._threads = 0
+        self._started: WeakSet[threading.Thread] = WeakSet()
         self._lock = threading.Lock()
 
     def start(self, attempt: Attempt) -> None:
@@ -77,7 +84,9 @@ class ThreadRunner:
             elif self._threads < self.capacity:
                 self._threads += 1
                 name = f"nbflow-activity-{self._threads}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._started.add(thread)
+                thread.start()
             self._queue.put(attempt)
 
     def _work(self) -> None:
@@ -116,9 +125,13 @@ class ThreadRunner:
         self.cancel(attempt)
 
     def close(self) -> None:
-        """Let idle threads go; busy ones are daemons and end with the process."""
+        """Let idle threads go, and see them off; busy ones are daemons and end with the process."""
         for _ in range(self._threads):
             self._queue.put(None)
+        deadline = time.monotonic() + _FAREWELL_SECONDS
+        for thread in list(self._started):
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _run_in_thread(attempt: Attempt) -> Outcome:

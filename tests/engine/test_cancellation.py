@@ -102,7 +102,9 @@ def test_cancel_during_backoff() -> None:
     handle.cancel()
 
     assert isinstance(_cause(handle), CancelledError)
-    assert event_types(handle)[2:] == ["CancelRequested", "ActivityTaskCancelRequested", "ActivityTaskCanceled", "Canceled"]
+    assert event_types(handle)[2:] == [
+        "CancelRequested", "ActivityTaskCancelRequested", "ActivityTaskCanceled", "Canceled",
+    ]  # fmt: skip
 
 
 def test_cleanup_runs_activities() -> None:

@@ -7,7 +7,12 @@ import pytest
 import nbflow
 from nbflow import activity, workflow
 from nbflow.engine.engine import EngineOptions
-from nbflow.exceptions import ConfigurationError, WorkflowAlreadyStartedError, WorkflowFailedError, WorkflowNotFoundError
+from nbflow.exceptions import (
+    ConfigurationError,
+    WorkflowAlreadyStartedError,
+    WorkflowFailedError,
+    WorkflowNotFoundError,
+)
 from nbflow.testing import WorkflowEnvironment
 
 runs: list[int] = []

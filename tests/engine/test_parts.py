@@ -66,7 +66,7 @@ def test_a_failed_commit_answers_everybody() -> None:
             raise OSError(msg)
 
     failures: list[BaseException] = []
-    run = lambda callback, args: callback(*args)  # noqa: E731
+    run = lambda callback, args: callback(*args)
     journal = Journal(Broken(), lambda callback, *args: callback(*args), failures.append, run)
     first: Future[Any] = Future()
     journal.event("r", "w", TimerFired(event_id=1, event_time=1, timer_id="1", started_event_id=1))

@@ -223,7 +223,7 @@ def test_definitions_come_from_the_store(path: str, monkeypatch: pytest.MonkeyPa
     cell = "<ipython-input-stored>"
     linecache.cache[cell] = (len(source), None, source.splitlines(keepends=True), cell)
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(source, cell, "exec"), namespace)  # noqa: S102
+    exec(compile(source, cell, "exec"), namespace)
     with WorkflowEnvironment(path):
         namespace["stored"].options(id="s").start(2.5)
         wait_until(lambda: "ActivityTaskCompleted" in event_types(nbflow.get("s")))

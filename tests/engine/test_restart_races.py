@@ -21,7 +21,14 @@ from nbflow.client import use_client
 from nbflow.core.definitions import REGISTRY
 from nbflow.engine.clock import RealClock
 from nbflow.engine.engine import EngineOptions
-from nbflow.exceptions import ClientError, DeadlockError, EngineClosedError, HistoryCorruptedError, WorkflowFailedError
+from nbflow.exceptions import (
+    ClientError,
+    DeadlockError,
+    EngineClosedError,
+    HistoryCorruptedError,
+    MissingDefinitionError,
+    WorkflowFailedError,
+)
 from nbflow.testing import WorkflowEnvironment
 from tests.engine.helpers import event_types, wait_until
 
@@ -330,3 +337,26 @@ def test_what_is_no_text_is_refused_at_the_door(bad: Any) -> None:
                 call(bad)
         handle.signal("go", 1)
         assert handle.result(timeout=5) == 1
+
+
+def test_a_parked_run_waits_for_the_log_to_catch_up(tmp_path):
+    """A run parked with events not yet durable is not read back from a log that lags: ids stay dense."""
+
+    @nbflow.workflow
+    def lacking():
+        nbflow.wait_for_signal("go")
+        raise MissingDefinitionError("a part")
+
+    with WorkflowEnvironment(tmp_path / "s.duckdb") as env:
+        handle = lacking.start()
+        engine, gate, args = env.client.engine, threading.Event(), env.client.codec.encode([1])
+        engine.post(gate.wait)
+        signal = engine.requests.signal
+        answers = [engine.submit(signal, handle.workflow_id, handle.run_id, "go", args) for _ in range(2)]
+        gate.set()
+        answers[0].result(5)
+        with pytest.raises(MissingDefinitionError):
+            answers[1].result(5)
+        ids = env.client.rows("SELECT event_id FROM events WHERE run_id = ? ORDER BY event_id", [handle.run_id])
+
+    assert [row["event_id"] for row in ids] == list(range(1, len(ids) + 1))

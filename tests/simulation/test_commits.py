@@ -17,11 +17,9 @@ import nbflow
 from nbflow.client import WorkflowHandle
 from nbflow.core.events import CLOSING_EVENTS
 from nbflow.core.machines import ACTIVITY, EXECUTION, TIMER, advance
-from nbflow.engine.journal import Journal
 from nbflow.exceptions import EngineClosedError, StoreError, StoreFullError, WorkflowNotFoundError
 from nbflow.store import Batch, EventStore
 from nbflow.testing import WorkflowEnvironment
-from tests.engine.helpers import wait_until
 
 BOUND = 10.0
 """Seconds within which every caller must have heard."""
@@ -157,20 +155,3 @@ def test_nothing_is_half_made_by_a_failed_start(tmp_path: Path, commits: Commits
 
     with WorkflowEnvironment(path), pytest.raises(WorkflowNotFoundError):
         nbflow.get("one")
-
-
-def test_the_simulation_notices_an_attempt_ahead_of_its_commit(
-    tmp_path: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Were activities to start before their commit, these tests would fail."""
-    monkeypatch.setattr(Journal, "after_commit", lambda self, action, *args: self._run(action, args))
-
-    def die_when_the_second_step_runs() -> Exception:
-        wait_until(lambda: len(sim_shapes.ran) >= 2)
-        return OSError(errno.EIO, "the process died")
-
-    # the second commit holds the first outcome and the second step, which runs already
-    commits.fail_at, commits.error = 2, die_when_the_second_step_runs
-    assert disturbed(SHAPES[0], tmp_path / "s.duckdb", commits) is not None
-    with pytest.raises(AssertionError, match="twice under one number"):
-        check_continues(SHAPES[0], tmp_path / "s.duckdb", ALL_OF_SEQUENTIAL, 2)

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["WorkflowHandle", "wait_for", "watch_waiting"]
 
 _POLL = 0.1
-_SAY_AGAIN_AFTER = 1.0
+_SAY_AGAIN_AFTER = 0.25
+"""Seconds: one interrupt may end many waits, and one line tells of them."""
 _said_detached = -_SAY_AGAIN_AFTER
 
 

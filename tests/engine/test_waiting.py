@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,19 @@ def test_opening_again_after_a_failed_commit_goes_on(tmp_path: Path) -> None:
     finally:
         nbflow.close()
         use_client(previous)
+
+
+@pytest.mark.usefixtures("env")
+def test_one_line_tells_of_many_waits_that_end_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """Cancelling a gather of handles says once that the workflows run on."""
+
+    async def wait_for_both() -> None:
+        waits = asyncio.gather(*(listening.start()._wait() for _ in range(2)))
+        await asyncio.sleep(0)
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+
+    asyncio.run(wait_for_both())
+
+    assert capsys.readouterr().err.count("runs on") == 1

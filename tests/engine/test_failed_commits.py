@@ -21,7 +21,7 @@ Told = (StoreError, EngineClosedError)
 
 
 @activity
-def step(x: int) -> int:
+def failing_commit_step(x: int) -> int:
     """Add one."""
     return x + 1
 
@@ -29,11 +29,11 @@ def step(x: int) -> int:
 @workflow
 def waiter() -> Any:
     """Work, wait for a word, work."""
-    first = step(1)
+    first = failing_commit_step(1)
     asked: list[Any] = []
     nbflow.query(name="asked")(lambda: list(asked))
     asked.append(nbflow.wait_for_signal("go"))
-    return [asked, step(first)]
+    return [asked, failing_commit_step(first)]
 
 
 def fill_the_disk(env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -110,6 +110,11 @@ class Activity(Generic[P, R]):
         """Return its definition as of now."""
         return self._versions.current()
 
+    def changes(self) -> dict[str, Any]:
+        """Say how this one differs from its definition, for the manifest of who uses it: JSON-native."""
+        options = self._options.to_json()
+        return {} if options == self._versions.options else {"options": options}
+
     def __repr__(self) -> str:
         return f"<activity {self.name}{self._signature}>"
 
@@ -168,15 +173,17 @@ def _check_function(target: Any, what: str) -> None:
     if not callable(target) or not hasattr(target, "__name__"):
         msg = f"only a function can be {what}, not {target!r}"
         raise DefinitionError(msg)
+    if target.__name__ == "<lambda>":
+        msg = f"a lambda can't be {what}: give it a name with def, the history needs one"
+        raise DefinitionError(msg)
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         msg = f"{target.__name__} is a generator function; {what} returns its result once"
         raise DefinitionError(msg)
 
 
-def _from_definition(definition: Definition) -> Activity[Any, Any]:
-    return Activity(
-        definition.function, ActivityDefinitionOptions.read({**definition.options, "name": definition.name})
-    )
+def _from_definition(definition: Definition, changes: Mapping[str, Any]) -> Activity[Any, Any]:
+    options = changes.get("options", definition.options)
+    return Activity(definition.function, ActivityDefinitionOptions.read({**options, "name": definition.name}))
 
 
 FACTORIES["activity"] = _from_definition

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from nbflow.core.failures import traceback_of
 from nbflow.core.runtime import runtime_or_none
 
 __all__ = ["logger"]
@@ -19,8 +21,22 @@ class _WorkflowAwareLogger(logging.LoggerAdapter[logging.Logger]):
         if runtime is None:
             super().log(level, msg, *args, **kwargs)
         elif not runtime.is_replaying:
-            values: Any = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
-            runtime.log(level, str(msg) % values if args else str(msg))
+            runtime.log(level, _text(msg, args, kwargs.get("exc_info")))
+
+
+def _text(msg: object, args: tuple[object, ...], exc_info: object) -> str:
+    """Word a line as logging does; a mistake in it is no reason to fail a workflow."""
+    text = str(msg)
+    if args:
+        values: Any = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
+        try:
+            text = text % values
+        except (TypeError, ValueError, KeyError):
+            text = f"{text} {args!r}"
+    error = sys.exc_info()[1] if exc_info is True else exc_info
+    if isinstance(error, BaseException):
+        text = f"{text}\n{traceback_of(error)}".rstrip()
+    return text
 
 
 _base = logging.getLogger("nbflow.user")

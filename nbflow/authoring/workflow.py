@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -12,7 +13,7 @@ from nbflow.authoring.activity import _check_function, _count_plain_positionals
 from nbflow.authoring.capture import VersionCache
 from nbflow.authoring.launcher import StartRequest, current_launcher
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
-from nbflow.core.lint import lint_workflow
+from nbflow.core.lint import lint_class, lint_workflow
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.runtime import runtime_or_none
 from nbflow.exceptions import ConfigurationError, DefinitionError
@@ -112,6 +113,10 @@ class Workflow(Generic[P, R]):
         """Return its definition as of now."""
         return self._versions.current()
 
+    def changes(self) -> dict[str, Any]:
+        """Say how this one differs from its definition: its options are of the start, not of the code."""
+        return {}
+
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: WorkflowOptions) -> StartRequest:
         if not kwargs and len(args) == self._exact_positionals:
             return args, kwargs, options
@@ -173,12 +178,20 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> A
 
 
 def _warn(marked: Workflow[Any, Any]) -> None:
-    for finding in lint_workflow(marked.definition().source):
-        message = f"workflow {marked.name}, line {finding.line}: {finding.message}"
-        warnings.warn(message, DeterminismWarning, stacklevel=4)
+    """Say what the source, and that of the helpers it uses, says about determinism."""
+    definition = marked.definition()
+    told = [(f"workflow {marked.name}", lint_workflow(definition.source))]
+    for name, entry in json.loads(definition.manifest)["globals"].items():
+        if "source" in entry:
+            is_class = isinstance(definition.bindings.get(name), type)
+            lint = lint_class if is_class else lint_workflow
+            told.append((f"workflow {marked.name} uses {name}", lint(entry["source"])))
+    for who, findings in told:
+        for finding in findings:
+            warnings.warn(f"{who}, line {finding.line}: {finding.message}", DeterminismWarning, stacklevel=4)
 
 
-def _from_definition(definition: Definition) -> Workflow[Any, Any]:
+def _from_definition(definition: Definition, changes: Mapping[str, Any]) -> Workflow[Any, Any]:  # noqa: ARG001
     return Workflow(definition.function, WorkflowOptions.read({"name": definition.name}))
 
 

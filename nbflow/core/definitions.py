@@ -128,8 +128,11 @@ REGISTRY = Registry()
 """The definitions of this process."""
 
 
-FACTORIES: dict[str, Callable[[Definition], Any]] = {}
-"""Make what user code calls (``Workflow``, ``Activity``) of a definition, by kind; authoring fills it."""
+FACTORIES: dict[str, Callable[[Definition, Mapping[str, Any]], Any]] = {}
+"""Make what user code calls (``Workflow``, ``Activity``) of a definition, by kind; authoring fills it.
+
+The second argument says what was changed for one use of it, as a manifest has it.
+"""
 
 
 def bind_arguments(

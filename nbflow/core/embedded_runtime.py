@@ -333,12 +333,15 @@ class EmbeddedRuntime:
 
     def on_loop_exception(self, context: dict[str, Any]) -> None:
         """Hear of an exception that nobody retrieved."""
-        error = context.get("exception")
+        error, source = context.get("exception"), context.get("task") or context.get("future")
+        what = context.get("message", "a callback raised")
+        if isinstance(source, asyncio.Task):
+            what = f"task {source.get_name()!r} failed and nobody asked for its result"
         try:
             text = repr(error)
         except Exception:  # noqa: BLE001  a __repr__ that raises must not hide the message
             text = type(error).__name__
-        self.log(40, f"{context.get('message', 'an exception was never retrieved')}: {text}")
+        self.log(40, f"{what}: {text}")
 
 
 def _hand_over(error: BaseException, future: OrderedFuture) -> None:

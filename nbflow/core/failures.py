@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +40,8 @@ __all__ = [
     "TimeoutType",
     "exception_of_failure",
     "failure_of_exception",
-    "format_stack_trace",
     "timeout_failure",
+    "traceback_of",
 ]
 
 APPLICATION = "application"
@@ -175,15 +175,13 @@ def timeout_failure(
     return Failure(message=message, kind=TIMEOUT, info=info, cause=cause)
 
 
-def format_stack_trace(error: BaseException, hidden: Callable[[str], bool]) -> str:
-    """Write a traceback without the frames of files that ``hidden`` names.
+def traceback_of(error: BaseException) -> str:
+    """Write an exception's traceback as people want it: without nbflow's own frames.
 
     Parameters
     ----------
     error
         The exception.
-    hidden
-        Says of a file name whether its frames are left out.
 
     Returns
     -------
@@ -192,16 +190,16 @@ def format_stack_trace(error: BaseException, hidden: Callable[[str], bool]) -> s
         long to be read loses its middle.
     """
     told = traceback.TracebackException.from_exception(error, compact=True)
-    _hide_frames(told, hidden)
-    if not told.stack:
-        return ""
-    return _clipped("".join(told.format(chain=False)), _LONGEST_TRACE)
+    _hide_own_frames(told)
+    return _clipped("".join(told.format(chain=False)), _LONGEST_TRACE) if told.stack else ""
 
 
-def _hide_frames(told: traceback.TracebackException, hidden: Callable[[str], bool]) -> None:
-    told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not hidden(frame.filename)])
+def _hide_own_frames(told: traceback.TracebackException) -> None:
+    told.stack = traceback.StackSummary.from_list(
+        [frame for frame in told.stack if not frame.filename.startswith(_OWN_FILES)]
+    )
     for member in told.exceptions or ():
-        _hide_frames(member, hidden)
+        _hide_own_frames(member)
 
 
 def _clipped(text: str, longest: int) -> str:
@@ -216,10 +214,6 @@ _OWN_FILES = __file__.rpartition("core")[0]
 _LONGEST_MESSAGE = 10_000
 _LONGEST_TRACE = 50_000
 _MOST_EXCEPTIONS = 20
-
-
-def _hidden(filename: str) -> bool:
-    return filename.startswith(_OWN_FILES)
 
 
 def failure_of_exception(error: BaseException, converter: Converter, *, depth: int = 8) -> Failure:
@@ -241,7 +235,7 @@ def failure_of_exception(error: BaseException, converter: Converter, *, depth: i
         Its kind is that of the nbflow error; any other exception is an application failure.
     """
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    stack = format_stack_trace(error, _hidden) or (error.stack_trace if isinstance(error, FailureError) else "")
+    stack = traceback_of(error) or (error.stack_trace if isinstance(error, FailureError) else "")
     kind, info = _kind_and_info(error, converter)
     members = _members_of(error, converter, depth)
     if members:

@@ -218,6 +218,7 @@ class WorkflowInstance(EmbeddedRuntime):
     def end(self) -> None:
         """Run no more code: the execution was ended from outside."""
         self._closing = True
+        self.loop.stop()
 
     # The end.
 

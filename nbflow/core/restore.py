@@ -7,6 +7,7 @@ import ast
 import importlib
 import json
 import linecache
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,13 +44,16 @@ def restore_definition(  # noqa: PLR0917  the fields of a stored definition, in 
         When it can't be rebuilt; says what is missing.
     """
     tree = json.loads(manifest or "{}")
-    options = tree.get("options") or {}
+    what = f"{kind} {name}"
+    found = _imported(tree, kind, name, what)
+    if isinstance(found, Definition) and found.hash == hash_:
+        return found
     if "globals" in tree:
-        namespace = _namespace(tree, lookup, f"{kind} {name}")
-        function = _execute_function(source, namespace, f"<nbflow {name} {hash_[:12]}>", f"{kind} {name}")
+        namespace = _namespace(tree, lookup, what)
+        function = _execute_function(source, namespace, f"<nbflow {name} {hash_[:12]}>", what)
         bindings = {key: namespace[key] for key in tree["globals"] if key in namespace}
     else:
-        function, bindings = _import(tree.get("module", ""), tree.get("qualname", ""), f"{kind} {name}"), {}
+        function, bindings = _function_of(found, tree, what), {}
     return Definition(
         kind=kind,
         name=name,
@@ -58,20 +62,37 @@ def restore_definition(  # noqa: PLR0917  the fields of a stored definition, in 
         source=source,
         manifest=manifest,
         bindings=bindings,
-        options=options,
+        options=tree.get("options") or {},
     )
 
 
-def _import(module: str, qualname: str, what: str) -> Callable[..., Any]:
+def _imported(tree: dict[str, Any], kind: DefinitionKind, name: str, what: str) -> Any:
+    """Look a function of an importable module up: its definition as it is there now, or what else is there."""
+    module, qualname = str(tree.get("module") or "__main__"), str(tree.get("qualname"))
+    if module == "__main__" or "<locals>" in qualname:
+        return None
     try:
-        with REGISTRY.capturing():
+        with REGISTRY.capturing() as captured:
             found: Any = importlib.import_module(module)
         for part in qualname.split("."):
             found = getattr(found, part)
     except Exception as error:
+        if "globals" in tree:
+            return None  # it can be rebuilt without
         msg = f"{what} can't be rebuilt: {module}.{qualname} is not to be had here ({type(error).__name__}: {error})"
         raise MissingDefinitionError(msg) from error
-    return getattr(found, "function", found)  # type: ignore[no-any-return]
+    if hasattr(found, "definition"):
+        return found.definition()
+    current = captured.get((kind, name))
+    return found if current is None else current()
+
+
+def _function_of(found: Any, tree: dict[str, Any], what: str) -> Callable[..., Any]:
+    function = found.function if isinstance(found, Definition) else found
+    if not callable(function):
+        msg = f"{what} can't be rebuilt: {tree.get('module')}.{tree.get('qualname')} is no function any more"
+        raise MissingDefinitionError(msg)
+    return function
 
 
 class _Namespace(dict[str, Any]):
@@ -84,6 +105,9 @@ class _Namespace(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         if name in self._missing_names:
+            module = sys.modules.get(str(self["__name__"]))
+            if module is not None and module.__name__ != "__main__" and name in vars(module):
+                return vars(module)[name]  # what could not be stored of a module is in the module
             msg = (
                 f"{self._what} uses {name!r}, a {self._missing_names[name]} that could not be stored with it; "
                 f"run the notebook's definition cells, or make it a plain value, an import or a function"
@@ -102,7 +126,8 @@ def _namespace(tree: dict[str, Any], lookup: Lookup, what: str) -> dict[str, Any
         elif "from" in entry:
             namespace[name] = _import_object(entry["from"], entry["name"], what)
         elif "value" in entry:
-            namespace[name] = ast.literal_eval(entry["value"])
+            value = ast.literal_eval(entry["value"])
+            namespace[name] = frozenset(value) if entry.get("frozen") else value
         elif "source" in entry:
             _execute(entry["source"], namespace, f"<nbflow {name} of {what}>")
             namespace[name] = namespace[entry["name"]]
@@ -111,7 +136,7 @@ def _namespace(tree: dict[str, Any], lookup: Lookup, what: str) -> dict[str, Any
             if found is None:
                 missing[name] = f"definition ({entry['definition'][0]} {entry['definition'][1]!r})"
             else:
-                namespace[name] = FACTORIES[found.kind](found)
+                namespace[name] = FACTORIES[found.kind](found, entry)
     return namespace
 
 

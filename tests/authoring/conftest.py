@@ -1,8 +1,9 @@
-"""Make the player of tests/replay importable."""
+"""Make the helpers of this folder, and the player of tests/replay, importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "replay"))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "replay")]

@@ -12,11 +12,18 @@ from nbflow.core.events import (
     ActivityTaskScheduled,
     HistoryEvent,
     MarkerRecorded,
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionInitiated,
+    StartChildWorkflowExecutionInitiated,
     TimerCanceled,
     TimerStarted,
+    UpsertWorkflowSearchAttributes,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
+    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionFailed,
+    WorkflowExecutionUpdateCompleted,
+    WorkflowPropertiesModified,
 )
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
@@ -28,13 +35,20 @@ __all__ = [
     "CancelTimer",
     "CancelWorkflowExecution",
     "Command",
+    "CompleteUpdate",
     "CompleteWorkflowExecution",
+    "ContinueAsNewWorkflowExecution",
     "FailWorkflowExecution",
+    "ModifyWorkflowProperties",
     "RecordMarker",
     "RequestCancelActivityTask",
+    "RequestCancelExternalWorkflowExecution",
     "ScheduleActivityTask",
+    "SignalExternalWorkflowExecution",
     "SourceLine",
+    "StartChildWorkflowExecution",
     "StartTimer",
+    "UpsertSearchAttributes",
     "record",
 ]
 
@@ -70,6 +84,8 @@ class ActivityOptions(Record):
         ``TRY_CANCEL``, ``WAIT_CANCELLATION_COMPLETED`` or ``ABANDON``.
     summary
         One line for people.
+    priority
+        1 to 5, lower first; None stands for 3.
     """
 
     schedule_to_close_timeout: float | None = None
@@ -79,6 +95,7 @@ class ActivityOptions(Record):
     retry_policy: RetryPolicy | None = None
     cancellation_type: str = "TRY_CANCEL"
     summary: str | None = None
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -87,6 +104,8 @@ class Command(Record):
 
     #: The event that records it.
     event_type: ClassVar[type[HistoryEvent]]
+    #: Attributes that command and event must agree in. Arguments and durations need not, as on Temporal.
+    identified_by: ClassVar[tuple[str, ...]] = ()
 
     line: SourceLine | None = field(default=None, compare=False)
 
@@ -99,12 +118,24 @@ class Command(Record):
         """What it is about: activity type, timer id …"""
         return ""
 
+    def to_event(self, event_id: int, event_time: int) -> HistoryEvent:
+        """Return the event that records it: of the same attributes, unless a command says otherwise."""
+        values = {f.name: getattr(self, f.name) for f in self._fields() if f.name != "line"}
+        return self.event_type(event_id=event_id, event_time=event_time, **values)
+
+    def fits(self, event: HistoryEvent) -> bool:
+        """Say whether an event records this command."""
+        if self.event_type is not type(event):
+            return False
+        return all(getattr(self, name) == getattr(event, name) for name in self.identified_by)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ScheduleActivityTask(Command):
     """Run an activity."""
 
     event_type: ClassVar[type[HistoryEvent]] = ActivityTaskScheduled
+    identified_by: ClassVar[tuple[str, ...]] = ("activity_type", "activity_id")
 
     activity_id: str
     activity_type: str
@@ -116,12 +147,33 @@ class ScheduleActivityTask(Command):
     def name(self) -> str:
         return self.activity_type
 
+    def to_event(self, event_id: int, event_time: int) -> HistoryEvent:
+        """Return the event that records it; the cancellation type is the code's own affair."""
+        options = self.options
+        policy = options.retry_policy
+        return ActivityTaskScheduled(
+            event_id=event_id,
+            event_time=event_time,
+            activity_id=self.activity_id,
+            activity_type=self.activity_type,
+            input=self.input,
+            keyword_input=self.keyword_input,
+            schedule_to_close_timeout=options.schedule_to_close_timeout,
+            schedule_to_start_timeout=options.schedule_to_start_timeout,
+            start_to_close_timeout=options.start_to_close_timeout,
+            heartbeat_timeout=options.heartbeat_timeout,
+            retry_policy=policy.to_json() if policy else None,
+            summary=options.summary,
+            priority=options.priority,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class RequestCancelActivityTask(Command):
     """Cancel a scheduled activity."""
 
     event_type: ClassVar[type[HistoryEvent]] = ActivityTaskCancelRequested
+    identified_by: ClassVar[tuple[str, ...]] = ("scheduled_event_id",)
 
     scheduled_event_id: int
 
@@ -131,6 +183,7 @@ class StartTimer(Command):
     """Wake me after ``start_to_fire_timeout`` seconds."""
 
     event_type: ClassVar[type[HistoryEvent]] = TimerStarted
+    identified_by: ClassVar[tuple[str, ...]] = ("timer_id",)
 
     timer_id: str
     start_to_fire_timeout: float
@@ -140,12 +193,24 @@ class StartTimer(Command):
     def name(self) -> str:
         return self.timer_id
 
+    def to_event(self, event_id: int, event_time: int) -> HistoryEvent:
+        """Return the event that records it, with the time at which the timer is due."""
+        return TimerStarted(
+            event_id=event_id,
+            event_time=event_time,
+            timer_id=self.timer_id,
+            start_to_fire_timeout=self.start_to_fire_timeout,
+            fire_time=event_time + round(self.start_to_fire_timeout * 1_000_000),
+            summary=self.summary,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CancelTimer(Command):
     """Forget a started timer."""
 
     event_type: ClassVar[type[HistoryEvent]] = TimerCanceled
+    identified_by: ClassVar[tuple[str, ...]] = ("timer_id", "started_event_id")
 
     timer_id: str
     started_event_id: int
@@ -167,6 +232,14 @@ class RecordMarker(Command):
     @property
     def name(self) -> str:
         return self.marker_name
+
+    def fits(self, event: HistoryEvent) -> bool:
+        """Say whether an event records this command: markers of a name are told apart by their id."""
+        return (
+            isinstance(event, MarkerRecorded)
+            and self.marker_name == event.marker_name
+            and self.details.get("id") == event.details.get("id")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -198,6 +271,125 @@ class CancelWorkflowExecution(Command):
     event_type: ClassVar[type[HistoryEvent]] = WorkflowExecutionCanceled
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ContinueAsNewWorkflowExecution(Command):
+    """Go on as a new run."""
+
+    event_type: ClassVar[type[HistoryEvent]] = WorkflowExecutionContinuedAsNew
+    identified_by: ClassVar[tuple[str, ...]] = ("workflow_type",)
+
+    new_execution_run_id: str
+    workflow_type: str
+    input: Payload
+    keyword_input: Payload | None = None
+    workflow_run_timeout: float | None = None
+    backoff_start_interval: float | None = None
+    memo: Payload | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    retry_policy: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.workflow_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class StartChildWorkflowExecution(Command):
+    """Start a child."""
+
+    event_type: ClassVar[type[HistoryEvent]] = StartChildWorkflowExecutionInitiated
+    identified_by: ClassVar[tuple[str, ...]] = ("workflow_type", "workflow_id")
+
+    workflow_id: str
+    workflow_type: str
+    input: Payload
+    keyword_input: Payload | None = None
+    definition_hash: str = ""
+    workflow_execution_timeout: float | None = None
+    workflow_run_timeout: float | None = None
+    parent_close_policy: str = "TERMINATE"
+    workflow_id_reuse_policy: str = "ALLOW_DUPLICATE"
+    retry_policy: Mapping[str, Any] | None = None
+    start_delay: float | None = None
+    memo: Payload | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    summary: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.workflow_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class RequestCancelExternalWorkflowExecution(Command):
+    """Ask another execution, or a child, to cancel."""
+
+    event_type: ClassVar[type[HistoryEvent]] = RequestCancelExternalWorkflowExecutionInitiated
+    identified_by: ClassVar[tuple[str, ...]] = ("workflow_id",)
+
+    workflow_id: str
+    run_id: str | None = None
+    child_workflow_only: bool = False
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.workflow_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class SignalExternalWorkflowExecution(Command):
+    """Signal another execution, or a child."""
+
+    event_type: ClassVar[type[HistoryEvent]] = SignalExternalWorkflowExecutionInitiated
+    identified_by: ClassVar[tuple[str, ...]] = ("workflow_id", "signal_name")
+
+    workflow_id: str
+    signal_name: str
+    input: Payload
+    run_id: str | None = None
+    child_workflow_only: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.signal_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class UpsertSearchAttributes(Command):
+    """Change the search attributes."""
+
+    event_type: ClassVar[type[HistoryEvent]] = UpsertWorkflowSearchAttributes
+
+    search_attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ModifyWorkflowProperties(Command):
+    """Change the memo."""
+
+    event_type: ClassVar[type[HistoryEvent]] = WorkflowPropertiesModified
+
+    upserted_memo: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class CompleteUpdate(Command):
+    """An update's handler returned, or failed with a failure that belongs to the update."""
+
+    event_type: ClassVar[type[HistoryEvent]] = WorkflowExecutionUpdateCompleted
+    identified_by: ClassVar[tuple[str, ...]] = ("update_id",)
+
+    update_id: str
+    accepted_event_id: int
+    result: Payload | None = None
+    failure: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        return self.update_id
+
+
 def record(command: Command, event_id: int, event_time: int) -> HistoryEvent:
     """Turn a command into the event that records it.
 
@@ -215,42 +407,4 @@ def record(command: Command, event_id: int, event_time: int) -> HistoryEvent:
     HistoryEvent
         The recorded fact.
     """
-    head: dict[str, Any] = {"event_id": event_id, "event_time": event_time}
-    match command:
-        case ScheduleActivityTask(options=options):
-            policy = options.retry_policy
-            return ActivityTaskScheduled(
-                activity_id=command.activity_id,
-                activity_type=command.activity_type,
-                input=command.input,
-                keyword_input=command.keyword_input,
-                schedule_to_close_timeout=options.schedule_to_close_timeout,
-                schedule_to_start_timeout=options.schedule_to_start_timeout,
-                start_to_close_timeout=options.start_to_close_timeout,
-                heartbeat_timeout=options.heartbeat_timeout,
-                retry_policy=policy.to_json() if policy else None,
-                summary=options.summary,
-                **head,
-            )
-        case StartTimer():
-            return TimerStarted(
-                timer_id=command.timer_id,
-                start_to_fire_timeout=command.start_to_fire_timeout,
-                fire_time=event_time + round(command.start_to_fire_timeout * 1_000_000),
-                summary=command.summary,
-                **head,
-            )
-        case CancelTimer():
-            return TimerCanceled(timer_id=command.timer_id, started_event_id=command.started_event_id, **head)
-        case RequestCancelActivityTask():
-            return ActivityTaskCancelRequested(scheduled_event_id=command.scheduled_event_id, **head)
-        case RecordMarker():
-            return MarkerRecorded(marker_name=command.marker_name, details=command.details, **head)
-        case CompleteWorkflowExecution():
-            return WorkflowExecutionCompleted(result=command.result, **head)
-        case FailWorkflowExecution():
-            return WorkflowExecutionFailed(failure=command.failure, **head)
-        case CancelWorkflowExecution():
-            return WorkflowExecutionCanceled(**head)
-    msg = f"no event records the command {command.describe()}"
-    raise TypeError(msg)
+    return command.to_event(event_id, event_time)

@@ -30,7 +30,7 @@ from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExec
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer, SleepFuture
-from nbflow.core.outbox import Outbox, fits
+from nbflow.core.outbox import Outbox
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.runtime import WorkflowInfo
 from nbflow.exceptions import ConfigurationError, ReadOnlyContextError, WorkflowEvicted
@@ -142,7 +142,7 @@ class EmbeddedRuntime:
         if not self.is_replaying:
             return command
         recorded = self._next_recorded()
-        if recorded is None or not fits(command, recorded):
+        if recorded is None or not command.fits(recorded):
             object.__setattr__(command, "line", _line_of_user_code())
         return command
 

@@ -10,9 +10,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nbflow.core.child_events import (
+    ChildWorkflowExecutionCanceled,
+    ChildWorkflowExecutionCompleted,
+    ChildWorkflowExecutionFailed,
+    ChildWorkflowExecutionStarted,
+    ChildWorkflowExecutionTerminated,
+    ChildWorkflowExecutionTimedOut,
+    ExternalWorkflowExecutionCancelRequested,
+    ExternalWorkflowExecutionSignaled,
+    RequestCancelExternalWorkflowExecutionFailed,
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionFailed,
+    SignalExternalWorkflowExecutionInitiated,
+    StartChildWorkflowExecutionFailed,
+    StartChildWorkflowExecutionInitiated,
+)
 from nbflow.core.failures import Failure
+from nbflow.core.history_event import HistoryEvent
+from nbflow.core.message_events import (
+    UpsertWorkflowSearchAttributes,
+    WorkflowExecutionPaused,
+    WorkflowExecutionUnpaused,
+    WorkflowExecutionUpdateAccepted,
+    WorkflowExecutionUpdateCompleted,
+    WorkflowPropertiesModified,
+)
 from nbflow.core.payloads import Payload
-from nbflow.core.records import Record
 
 __all__ = [
     "CLOSING_EVENTS",
@@ -25,41 +49,41 @@ __all__ = [
     "ActivityTaskScheduled",
     "ActivityTaskStarted",
     "ActivityTaskTimedOut",
+    "ChildWorkflowExecutionCanceled",
+    "ChildWorkflowExecutionCompleted",
+    "ChildWorkflowExecutionFailed",
+    "ChildWorkflowExecutionStarted",
+    "ChildWorkflowExecutionTerminated",
+    "ChildWorkflowExecutionTimedOut",
+    "ExternalWorkflowExecutionCancelRequested",
+    "ExternalWorkflowExecutionSignaled",
     "HistoryEvent",
     "MarkerRecorded",
+    "RequestCancelExternalWorkflowExecutionFailed",
+    "RequestCancelExternalWorkflowExecutionInitiated",
+    "SignalExternalWorkflowExecutionFailed",
+    "SignalExternalWorkflowExecutionInitiated",
+    "StartChildWorkflowExecutionFailed",
+    "StartChildWorkflowExecutionInitiated",
     "TimerCanceled",
     "TimerFired",
     "TimerStarted",
+    "UpsertWorkflowSearchAttributes",
     "WorkflowExecutionCancelRequested",
     "WorkflowExecutionCanceled",
     "WorkflowExecutionCompleted",
+    "WorkflowExecutionContinuedAsNew",
     "WorkflowExecutionFailed",
+    "WorkflowExecutionPaused",
     "WorkflowExecutionSignaled",
     "WorkflowExecutionStarted",
     "WorkflowExecutionTerminated",
     "WorkflowExecutionTimedOut",
+    "WorkflowExecutionUnpaused",
+    "WorkflowExecutionUpdateAccepted",
+    "WorkflowExecutionUpdateCompleted",
+    "WorkflowPropertiesModified",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class HistoryEvent(Record):
-    """One fact of an execution.
-
-    Parameters
-    ----------
-    event_id
-        Position in the history, from 1.
-    event_time
-        Microseconds since the epoch, UTC.
-    """
-
-    #: Attribute that names what the event is about, kept as a column of its own.
-    name_attribute: ClassVar[str | None] = None
-    #: Attribute that holds the id of the event that began this one's operation.
-    initiated_attribute: ClassVar[str | None] = None
-
-    event_id: int
-    event_time: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -98,6 +122,12 @@ class WorkflowExecutionStarted(HistoryEvent):
     parent_workflow_id: str | None = None
     parent_run_id: str | None = None
     parent_initiated_event_id: int | None = None
+    root_workflow_id: str | None = None
+    root_run_id: str | None = None
+    last_completion_result: Payload | None = None
+    """What the run before this one of a schedule returned."""
+    priority: int | None = None
+    """1 to 5, lower first; None stands for 3."""
     identity: str | None = None
 
 
@@ -114,6 +144,28 @@ class WorkflowExecutionFailed(HistoryEvent):
 
     failure: Failure
     retry_state: str = "RETRY_POLICY_NOT_SET"
+    new_execution_run_id: str | None = None
+    """The run that a workflow RetryPolicy started after this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class WorkflowExecutionContinuedAsNew(HistoryEvent):
+    """The function goes on as a new run, with a history of its own."""
+
+    name_attribute: ClassVar[str | None] = "workflow_type"
+
+    new_execution_run_id: str
+    workflow_type: str
+    input: Payload
+    keyword_input: Payload | None = None
+    workflow_run_timeout: float | None = None
+    backoff_start_interval: float | None = None
+    """Seconds before the new run begins."""
+    initiator: str = "WORKFLOW"
+    failure: Failure | None = None
+    memo: Payload | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    retry_policy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -121,6 +173,8 @@ class WorkflowExecutionTimedOut(HistoryEvent):
     """The execution's deadline passed."""
 
     retry_state: str = "RETRY_POLICY_NOT_SET"
+    new_execution_run_id: str | None = None
+    """The run that a workflow RetryPolicy started after this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -129,6 +183,10 @@ class WorkflowExecutionCancelRequested(HistoryEvent):
 
     cause: str = ""
     identity: str | None = None
+    external_initiated_event_id: int | None = None
+    external_workflow_id: str | None = None
+    external_run_id: str | None = None
+    """The execution that asked, if one did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -157,6 +215,10 @@ class WorkflowExecutionSignaled(HistoryEvent):
     input: Payload
     """The arguments, as one encoded list."""
     identity: str | None = None
+    external_initiated_event_id: int | None = None
+    external_workflow_id: str | None = None
+    external_run_id: str | None = None
+    """The execution that sent it, if one did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -176,6 +238,8 @@ class ActivityTaskScheduled(HistoryEvent):
     retry_policy: Mapping[str, Any] | None = None
     """None stands for the default policy."""
     summary: str | None = None
+    priority: int | None = None
+    """1 to 5, lower first; None stands for 3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -318,6 +382,27 @@ EVENT_TYPES: dict[str, type[HistoryEvent]] = {
         TimerFired,
         TimerCanceled,
         MarkerRecorded,
+        WorkflowExecutionContinuedAsNew,
+        StartChildWorkflowExecutionInitiated,
+        StartChildWorkflowExecutionFailed,
+        ChildWorkflowExecutionStarted,
+        ChildWorkflowExecutionCompleted,
+        ChildWorkflowExecutionFailed,
+        ChildWorkflowExecutionCanceled,
+        ChildWorkflowExecutionTimedOut,
+        ChildWorkflowExecutionTerminated,
+        RequestCancelExternalWorkflowExecutionInitiated,
+        RequestCancelExternalWorkflowExecutionFailed,
+        ExternalWorkflowExecutionCancelRequested,
+        SignalExternalWorkflowExecutionInitiated,
+        SignalExternalWorkflowExecutionFailed,
+        ExternalWorkflowExecutionSignaled,
+        WorkflowExecutionUpdateAccepted,
+        WorkflowExecutionUpdateCompleted,
+        UpsertWorkflowSearchAttributes,
+        WorkflowPropertiesModified,
+        WorkflowExecutionPaused,
+        WorkflowExecutionUnpaused,
     )
 }
 
@@ -328,6 +413,7 @@ CLOSING_EVENTS: frozenset[type[HistoryEvent]] = frozenset(
         WorkflowExecutionTimedOut,
         WorkflowExecutionCanceled,
         WorkflowExecutionTerminated,
+        WorkflowExecutionContinuedAsNew,
     }
 )
 """After one of these a history has no more events."""
@@ -342,6 +428,13 @@ COMMAND_EVENTS: frozenset[type[HistoryEvent]] = frozenset(
         WorkflowExecutionCompleted,
         WorkflowExecutionFailed,
         WorkflowExecutionCanceled,
+        WorkflowExecutionContinuedAsNew,
+        StartChildWorkflowExecutionInitiated,
+        RequestCancelExternalWorkflowExecutionInitiated,
+        SignalExternalWorkflowExecutionInitiated,
+        UpsertWorkflowSearchAttributes,
+        WorkflowPropertiesModified,
+        WorkflowExecutionUpdateCompleted,
     }
 )
 """Events that record a command of the workflow; all others come from outside."""

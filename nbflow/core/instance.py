@@ -31,7 +31,7 @@ from nbflow.core.failures import failure_of_exception
 from nbflow.core.machines import EXECUTION, advance
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer
-from nbflow.core.outbox import fits, misfit_error
+from nbflow.core.outbox import misfit_error
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.sandbox import isolate
 from nbflow.core.surroundings import Surroundings
@@ -150,7 +150,7 @@ class WorkflowInstance(EmbeddedRuntime):
         if not self._outbox:
             raise self._misfit(event)
         command, target = self._outbox.take()
-        if not fits(command, event):
+        if not command.fits(event):
             raise self._misfit(event, command)
         self._confirmed += 1
         self._step(event)
@@ -164,7 +164,11 @@ class WorkflowInstance(EmbeddedRuntime):
         self._time = event.event_time
         self.loop.now = event.event_time / _MICROSECOND
         self._step(event)
-        return APPLICATIONS[type(event)](self, event)
+        application = APPLICATIONS.get(type(event))
+        if application is None:
+            msg = f"run {self.run_id}: event {event.event_id} {type(event).__name__} has no effect here"
+            raise HistoryCorruptedError(msg)
+        return application(self, event)
 
     def _step(self, event: HistoryEvent) -> None:
         if event.event_id <= self._last_event_id:

@@ -1,4 +1,4 @@
-"""The state machines of an execution, an activity and a timer, as tables: state x event -> state.
+"""The state machines of an execution and of what it waits for, as tables: state x event -> state.
 
 Rule 1: everything that decides which event may follow which lives in this file.
 Rule 2: this file knows nothing of how events come about. The SQL views say the same in SQL;
@@ -12,7 +12,18 @@ from typing import TypeAlias
 
 from nbflow.exceptions import HistoryCorruptedError
 
-__all__ = ["ACTIVITY", "EXECUTION", "TIMER", "Machine", "advance", "draw"]
+__all__ = [
+    "ACTIVITY",
+    "CHILD",
+    "EXECUTION",
+    "EXTERNAL_CANCEL",
+    "EXTERNAL_SIGNAL",
+    "TIMER",
+    "UPDATE",
+    "Machine",
+    "advance",
+    "draw",
+]
 
 Machine: TypeAlias = Mapping[str, Mapping[str, str]]
 
@@ -30,21 +41,69 @@ _OPEN_EXECUTION = {
     "TimerFired": "Running",
     "TimerCanceled": "Running",
     "MarkerRecorded": "Running",
+    "StartChildWorkflowExecutionInitiated": "Running",
+    "StartChildWorkflowExecutionFailed": "Running",
+    "ChildWorkflowExecutionStarted": "Running",
+    "ChildWorkflowExecutionCompleted": "Running",
+    "ChildWorkflowExecutionFailed": "Running",
+    "ChildWorkflowExecutionCanceled": "Running",
+    "ChildWorkflowExecutionTimedOut": "Running",
+    "ChildWorkflowExecutionTerminated": "Running",
+    "RequestCancelExternalWorkflowExecutionInitiated": "Running",
+    "RequestCancelExternalWorkflowExecutionFailed": "Running",
+    "ExternalWorkflowExecutionCancelRequested": "Running",
+    "SignalExternalWorkflowExecutionInitiated": "Running",
+    "SignalExternalWorkflowExecutionFailed": "Running",
+    "ExternalWorkflowExecutionSignaled": "Running",
+    "UpsertWorkflowSearchAttributes": "Running",
+    "WorkflowPropertiesModified": "Running",
+    "WorkflowExecutionUpdateAccepted": "Running",
+    "WorkflowExecutionUpdateCompleted": "Running",
     "WorkflowExecutionCompleted": "Completed",
     "WorkflowExecutionFailed": "Failed",
     "WorkflowExecutionTimedOut": "TimedOut",
     "WorkflowExecutionCanceled": "Canceled",
     "WorkflowExecutionTerminated": "Terminated",
+    "WorkflowExecutionContinuedAsNew": "ContinuedAsNew",
+    "WorkflowExecutionPaused": "Paused",
 }
+
+_PAUSED_EXECUTION = {
+    "WorkflowExecutionSignaled": "Paused",
+    "WorkflowExecutionCancelRequested": "Paused",
+    "ActivityTaskStarted": "Paused",
+    "ActivityTaskCompleted": "Paused",
+    "ActivityTaskFailed": "Paused",
+    "ActivityTaskTimedOut": "Paused",
+    "ActivityTaskCanceled": "Paused",
+    "TimerFired": "Paused",
+    "StartChildWorkflowExecutionFailed": "Paused",
+    "ChildWorkflowExecutionStarted": "Paused",
+    "ChildWorkflowExecutionCompleted": "Paused",
+    "ChildWorkflowExecutionFailed": "Paused",
+    "ChildWorkflowExecutionCanceled": "Paused",
+    "ChildWorkflowExecutionTimedOut": "Paused",
+    "ChildWorkflowExecutionTerminated": "Paused",
+    "RequestCancelExternalWorkflowExecutionFailed": "Paused",
+    "ExternalWorkflowExecutionCancelRequested": "Paused",
+    "SignalExternalWorkflowExecutionFailed": "Paused",
+    "ExternalWorkflowExecutionSignaled": "Paused",
+    "WorkflowExecutionUnpaused": "Running",
+    "WorkflowExecutionTimedOut": "TimedOut",
+    "WorkflowExecutionTerminated": "Terminated",
+}
+"""What comes from outside is recorded, but the code does not run, so it asks for nothing."""
 
 EXECUTION: Machine = {
     "New": {"WorkflowExecutionStarted": "Running"},
     "Running": _OPEN_EXECUTION,
+    "Paused": _PAUSED_EXECUTION,
     "Completed": {},
     "Failed": {},
     "TimedOut": {},
     "Canceled": {},
     "Terminated": {},
+    "ContinuedAsNew": {},
 }
 
 ACTIVITY: Machine = {
@@ -70,6 +129,47 @@ ACTIVITY: Machine = {
     "Failed": {},
     "TimedOut": {},
     "Canceled": {},
+}
+
+CHILD: Machine = {
+    "New": {"StartChildWorkflowExecutionInitiated": "Initiated"},
+    "Initiated": {"ChildWorkflowExecutionStarted": "Started", "StartChildWorkflowExecutionFailed": "StartFailed"},
+    "Started": {
+        "ChildWorkflowExecutionCompleted": "Completed",
+        "ChildWorkflowExecutionFailed": "Failed",
+        "ChildWorkflowExecutionCanceled": "Canceled",
+        "ChildWorkflowExecutionTimedOut": "TimedOut",
+        "ChildWorkflowExecutionTerminated": "Terminated",
+    },
+    "StartFailed": {},
+    "Completed": {},
+    "Failed": {},
+    "Canceled": {},
+    "TimedOut": {},
+    "Terminated": {},
+}
+
+EXTERNAL_CANCEL: Machine = {
+    "New": {"RequestCancelExternalWorkflowExecutionInitiated": "Initiated"},
+    "Initiated": {
+        "ExternalWorkflowExecutionCancelRequested": "Delivered",
+        "RequestCancelExternalWorkflowExecutionFailed": "Failed",
+    },
+    "Delivered": {},
+    "Failed": {},
+}
+
+EXTERNAL_SIGNAL: Machine = {
+    "New": {"SignalExternalWorkflowExecutionInitiated": "Initiated"},
+    "Initiated": {"ExternalWorkflowExecutionSignaled": "Delivered", "SignalExternalWorkflowExecutionFailed": "Failed"},
+    "Delivered": {},
+    "Failed": {},
+}
+
+UPDATE: Machine = {
+    "New": {"WorkflowExecutionUpdateAccepted": "Accepted"},
+    "Accepted": {"WorkflowExecutionUpdateCompleted": "Completed"},
+    "Completed": {},
 }
 
 TIMER: Machine = {

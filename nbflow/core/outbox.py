@@ -1,24 +1,16 @@
-"""Commands that no event has recorded yet, and which event records which command."""
+"""Commands that no event has recorded yet, and the error when an event records another one."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from nbflow.core.commands import Command
 from nbflow.core.event_json import name_of
-from nbflow.core.events import (
-    ActivityTaskCancelRequested,
-    ActivityTaskScheduled,
-    HistoryEvent,
-    MarkerRecorded,
-    TimerCanceled,
-    TimerStarted,
-)
+from nbflow.core.events import HistoryEvent
 from nbflow.exceptions import NondeterminismError
 
-__all__ = ["Outbox", "fits", "misfit_error"]
+__all__ = ["Outbox", "misfit_error"]
 
 
 class Outbox:
@@ -65,44 +57,6 @@ class Outbox:
         """Drop everything."""
         self._entries.clear()
         self._withdrawn.clear()
-
-
-def fits(command: Command, event: HistoryEvent) -> bool:
-    """Say whether an event records a command."""
-    if command.event_type is not type(event):
-        return False
-    fit = _FITS.get(type(event))
-    return fit is None or fit(command, event)
-
-
-def _is_activity(command: Any, event: Any) -> bool:
-    return bool(command.activity_type == event.activity_type and command.activity_id == event.activity_id)
-
-
-def _is_cancelled_activity(command: Any, event: Any) -> bool:
-    return bool(command.scheduled_event_id == event.scheduled_event_id)
-
-
-def _is_timer(command: Any, event: Any) -> bool:
-    return bool(command.timer_id == event.timer_id)
-
-
-def _is_cancelled_timer(command: Any, event: Any) -> bool:
-    return bool(command.timer_id == event.timer_id and command.started_event_id == event.started_event_id)
-
-
-def _is_marker(command: Any, event: Any) -> bool:
-    return bool(command.marker_name == event.marker_name and command.details.get("id") == event.details.get("id"))
-
-
-_FITS: dict[type[HistoryEvent], Callable[[Any, Any], bool]] = {
-    ActivityTaskScheduled: _is_activity,
-    ActivityTaskCancelRequested: _is_cancelled_activity,
-    TimerStarted: _is_timer,
-    TimerCanceled: _is_cancelled_timer,
-    MarkerRecorded: _is_marker,
-}
-"""What must agree beyond the type. Arguments and durations need not, as on Temporal."""
 
 
 def misfit_error(

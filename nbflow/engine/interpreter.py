@@ -24,6 +24,7 @@ from nbflow.core.events import (
     TimerStarted,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
+    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
@@ -43,6 +44,7 @@ STATUS_OF_CLOSING_EVENT: dict[type[HistoryEvent], str] = {
     WorkflowExecutionTimedOut: "TimedOut",
     WorkflowExecutionCanceled: "Canceled",
     WorkflowExecutionTerminated: "Terminated",
+    WorkflowExecutionContinuedAsNew: "ContinuedAsNew",
 }
 
 

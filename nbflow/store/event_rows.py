@@ -82,9 +82,9 @@ _RARE_AT_START = attrgetter(
     "keyword_input", "workflow_execution_timeout", "workflow_run_timeout", "workflow_execution_expiration_time",
     "first_workflow_task_backoff", "retry_policy", "memo", "search_attributes", "summary", "first_execution_run_id",
     "continued_execution_run_id", "initiator", "continued_failure", "parent_workflow_id", "parent_run_id",
-    "parent_initiated_event_id", "identity",
+    "parent_initiated_event_id", "root_workflow_id", "root_run_id", "last_completion_result", "priority", "identity",
 )  # fmt: skip
-_NOTHING_RARE = (None,) * 17
+_NOTHING_RARE = (None,) * 21
 
 
 def _execution_started_row(run_id: str, workflow_id: str, event: Any, deferred: bool, blobs: dict[str, Blob]) -> Row:
@@ -115,7 +115,7 @@ def _execution_completed_row(run_id: str, workflow_id: str, event: Any, deferred
 
 def _scheduled_row(run_id: str, workflow_id: str, event: Any, deferred: bool, blobs: dict[str, Blob]) -> Row:
     payload = event.input
-    if event.keyword_input is not None or event.retry_policy is not None:
+    if event.keyword_input is not None or event.retry_policy is not None or event.priority is not None:
         return _general_row(run_id, workflow_id, event, deferred, blobs)
     if payload.blobs:
         _collect(event, blobs)

@@ -29,6 +29,7 @@ failures = st.recursive(
     max_leaves=3,
 )
 BY_TYPE = {
+    "bool": st.booleans(),
     "str": texts,
     "int": st.integers(0, 2**62),
     "float": st.floats(0, 1e9, allow_nan=False),

@@ -21,6 +21,7 @@ integers = st.integers(0, 2**53)
 payloads = st.sampled_from(['"x"', "[1,2.5,null]", '{"a":{"é":"ü\\n"}}', "-0.0", "[]"]).map(Payload)
 failures = st.builds(lambda message, cause: Failure(message=message, info={"type": "E"}, cause=cause), texts, st.none())
 BY_TYPE = {
+    "bool": st.booleans(),
     "str": texts,
     "int": integers,
     "float": st.floats(0, 1e9),

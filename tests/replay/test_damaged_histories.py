@@ -19,7 +19,14 @@ from nbflow.core.replay import replay
 from nbflow.exceptions import HistoryCorruptedError, NondeterminismError
 
 REFERENCES = ("scheduled_event_id", "started_event_id", "timer_id", "activity_id", "activity_type", "marker_name")
-PLAIN = {"str": "1", "int": 5, "float": 1.0, "Payload": Payload("[1]"), "Failure": Failure(message="no")}
+PLAIN = {
+    "str": "1",
+    "int": 5,
+    "float": 1.0,
+    "Payload": Payload("[1]"),
+    "Failure": Failure(message="no"),
+    "Mapping[str,": {},
+}
 
 damage = st.lists(
     st.tuples(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nbflow.core.failures import Failure
 from nbflow.core.history_event import HistoryEvent
 from nbflow.core.payloads import Payload
+from nbflow.core.records import record_type
 
 __all__ = [
     "ChildWorkflowExecutionCanceled",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class StartChildWorkflowExecutionInitiated(HistoryEvent):
     """The workflow asked for a child."""
 
@@ -51,7 +51,7 @@ class StartChildWorkflowExecutionInitiated(HistoryEvent):
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class StartChildWorkflowExecutionFailed(HistoryEvent):
     """The child could not start."""
 
@@ -64,7 +64,7 @@ class StartChildWorkflowExecutionFailed(HistoryEvent):
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionStarted(HistoryEvent):
     """The child runs."""
 
@@ -77,7 +77,7 @@ class ChildWorkflowExecutionStarted(HistoryEvent):
     workflow_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionCompleted(HistoryEvent):
     """The child returned."""
 
@@ -92,7 +92,7 @@ class ChildWorkflowExecutionCompleted(HistoryEvent):
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionFailed(HistoryEvent):
     """The child failed."""
 
@@ -108,7 +108,7 @@ class ChildWorkflowExecutionFailed(HistoryEvent):
     retry_state: str = "RETRY_POLICY_NOT_SET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionCanceled(HistoryEvent):
     """The child let a cancellation pass."""
 
@@ -123,7 +123,7 @@ class ChildWorkflowExecutionCanceled(HistoryEvent):
     details: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionTimedOut(HistoryEvent):
     """The child's time was up."""
 
@@ -138,7 +138,7 @@ class ChildWorkflowExecutionTimedOut(HistoryEvent):
     retry_state: str = "TIMEOUT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ChildWorkflowExecutionTerminated(HistoryEvent):
     """The child was ended from outside."""
 
@@ -152,7 +152,7 @@ class ChildWorkflowExecutionTerminated(HistoryEvent):
     workflow_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class RequestCancelExternalWorkflowExecutionInitiated(HistoryEvent):
     """The workflow asked another one to cancel."""
 
@@ -164,7 +164,7 @@ class RequestCancelExternalWorkflowExecutionInitiated(HistoryEvent):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class RequestCancelExternalWorkflowExecutionFailed(HistoryEvent):
     """The other execution could not be asked."""
 
@@ -177,7 +177,7 @@ class RequestCancelExternalWorkflowExecutionFailed(HistoryEvent):
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ExternalWorkflowExecutionCancelRequested(HistoryEvent):
     """The other execution was asked to cancel."""
 
@@ -189,7 +189,7 @@ class ExternalWorkflowExecutionCancelRequested(HistoryEvent):
     run_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class SignalExternalWorkflowExecutionInitiated(HistoryEvent):
     """The workflow signals another one."""
 
@@ -202,7 +202,7 @@ class SignalExternalWorkflowExecutionInitiated(HistoryEvent):
     child_workflow_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class SignalExternalWorkflowExecutionFailed(HistoryEvent):
     """The other execution could not be signalled."""
 
@@ -215,7 +215,7 @@ class SignalExternalWorkflowExecutionFailed(HistoryEvent):
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ExternalWorkflowExecutionSignaled(HistoryEvent):
     """The other execution has the signal."""
 

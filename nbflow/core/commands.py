@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import CodeType
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,7 +27,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
-from nbflow.core.records import Record
+from nbflow.core.records import Record, record_type
 from nbflow.core.retry import RetryPolicy
 
 __all__ = [
@@ -70,7 +70,7 @@ def _line_table(code: CodeType) -> list[tuple[int, int, int | None]]:
     return list(code.co_lines())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityOptions(Record):
     """What an activity call asks for beside its arguments. Durations are seconds.
 
@@ -98,7 +98,7 @@ class ActivityOptions(Record):
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class Command(Record):
     """Something workflow code asked for."""
 
@@ -130,7 +130,7 @@ class Command(Record):
         return all(getattr(self, name) == getattr(event, name) for name in self.identified_by)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ScheduleActivityTask(Command):
     """Run an activity."""
 
@@ -168,7 +168,7 @@ class ScheduleActivityTask(Command):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class RequestCancelActivityTask(Command):
     """Cancel a scheduled activity."""
 
@@ -178,7 +178,7 @@ class RequestCancelActivityTask(Command):
     scheduled_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class StartTimer(Command):
     """Wake me after ``start_to_fire_timeout`` seconds."""
 
@@ -205,7 +205,7 @@ class StartTimer(Command):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class CancelTimer(Command):
     """Forget a started timer."""
 
@@ -220,7 +220,7 @@ class CancelTimer(Command):
         return self.timer_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class RecordMarker(Command):
     """Keep a value of the workflow's own."""
 
@@ -242,7 +242,7 @@ class RecordMarker(Command):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class CompleteWorkflowExecution(Command):
     """The function returned."""
 
@@ -251,7 +251,7 @@ class CompleteWorkflowExecution(Command):
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class FailWorkflowExecution(Command):
     """The function raised."""
 
@@ -264,14 +264,14 @@ class FailWorkflowExecution(Command):
         return f"FailWorkflowExecution({self.failure.headline()})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class CancelWorkflowExecution(Command):
     """The function let a requested cancellation pass."""
 
     event_type: ClassVar[type[HistoryEvent]] = WorkflowExecutionCanceled
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ContinueAsNewWorkflowExecution(Command):
     """Go on as a new run."""
 
@@ -293,7 +293,7 @@ class ContinueAsNewWorkflowExecution(Command):
         return self.workflow_type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class StartChildWorkflowExecution(Command):
     """Start a child."""
 
@@ -320,7 +320,7 @@ class StartChildWorkflowExecution(Command):
         return self.workflow_type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class RequestCancelExternalWorkflowExecution(Command):
     """Ask another execution, or a child, to cancel."""
 
@@ -337,7 +337,7 @@ class RequestCancelExternalWorkflowExecution(Command):
         return self.workflow_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class SignalExternalWorkflowExecution(Command):
     """Signal another execution, or a child."""
 
@@ -355,7 +355,7 @@ class SignalExternalWorkflowExecution(Command):
         return self.signal_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class UpsertSearchAttributes(Command):
     """Change the search attributes."""
 
@@ -364,7 +364,7 @@ class UpsertSearchAttributes(Command):
     search_attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ModifyWorkflowProperties(Command):
     """Change the memo."""
 
@@ -373,7 +373,7 @@ class ModifyWorkflowProperties(Command):
     upserted_memo: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class CompleteUpdate(Command):
     """An update's handler returned, or failed with a failure that belongs to the update."""
 

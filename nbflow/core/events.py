@@ -7,7 +7,7 @@ UTC. Durations are seconds. The classes say nothing about how they are stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from nbflow.core.child_events import (
@@ -37,6 +37,7 @@ from nbflow.core.message_events import (
     WorkflowPropertiesModified,
 )
 from nbflow.core.payloads import Payload
+from nbflow.core.records import record_type
 
 __all__ = [
     "CLOSING_EVENTS",
@@ -86,7 +87,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionStarted(HistoryEvent):
     """An execution began."""
 
@@ -131,14 +132,14 @@ class WorkflowExecutionStarted(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionCompleted(HistoryEvent):
     """The function returned."""
 
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionFailed(HistoryEvent):
     """The function raised."""
 
@@ -148,7 +149,7 @@ class WorkflowExecutionFailed(HistoryEvent):
     """The run that a workflow RetryPolicy started after this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionContinuedAsNew(HistoryEvent):
     """The function goes on as a new run, with a history of its own."""
 
@@ -168,7 +169,7 @@ class WorkflowExecutionContinuedAsNew(HistoryEvent):
     retry_policy: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionTimedOut(HistoryEvent):
     """The execution's deadline passed."""
 
@@ -177,7 +178,7 @@ class WorkflowExecutionTimedOut(HistoryEvent):
     """The run that a workflow RetryPolicy started after this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionCancelRequested(HistoryEvent):
     """Someone asked the execution to cancel."""
 
@@ -189,14 +190,14 @@ class WorkflowExecutionCancelRequested(HistoryEvent):
     """The execution that asked, if one did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionCanceled(HistoryEvent):
     """The function let a requested cancellation pass."""
 
     details: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionTerminated(HistoryEvent):
     """The execution was ended from outside; no code ran."""
 
@@ -205,7 +206,7 @@ class WorkflowExecutionTerminated(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionSignaled(HistoryEvent):
     """A signal arrived."""
 
@@ -221,7 +222,7 @@ class WorkflowExecutionSignaled(HistoryEvent):
     """The execution that sent it, if one did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskScheduled(HistoryEvent):
     """The workflow asked for an activity."""
 
@@ -242,7 +243,7 @@ class ActivityTaskScheduled(HistoryEvent):
     """1 to 5, lower first; None stands for 3."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskStarted(HistoryEvent):
     """The attempt whose outcome follows; written together with it."""
 
@@ -256,7 +257,7 @@ class ActivityTaskStarted(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskCompleted(HistoryEvent):
     """The activity returned."""
 
@@ -267,7 +268,7 @@ class ActivityTaskCompleted(HistoryEvent):
     result: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskFailed(HistoryEvent):
     """The activity failed for good."""
 
@@ -279,7 +280,7 @@ class ActivityTaskFailed(HistoryEvent):
     retry_state: str = "RETRY_POLICY_NOT_SET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskTimedOut(HistoryEvent):
     """A deadline of the activity passed for good."""
 
@@ -292,7 +293,7 @@ class ActivityTaskTimedOut(HistoryEvent):
     retry_state: str = "TIMEOUT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskCancelRequested(HistoryEvent):
     """The workflow asked the activity to cancel."""
 
@@ -301,7 +302,7 @@ class ActivityTaskCancelRequested(HistoryEvent):
     scheduled_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class ActivityTaskCanceled(HistoryEvent):
     """The activity let the requested cancellation pass."""
 
@@ -313,7 +314,7 @@ class ActivityTaskCanceled(HistoryEvent):
     details: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class TimerStarted(HistoryEvent):
     """The workflow set a durable deadline."""
 
@@ -326,7 +327,7 @@ class TimerStarted(HistoryEvent):
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class TimerFired(HistoryEvent):
     """The deadline came."""
 
@@ -339,7 +340,7 @@ class TimerFired(HistoryEvent):
     """Who fired it before its time, if someone did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class TimerCanceled(HistoryEvent):
     """The workflow no longer waits for the deadline."""
 
@@ -350,7 +351,7 @@ class TimerCanceled(HistoryEvent):
     started_event_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class MarkerRecorded(HistoryEvent):
     """The workflow recorded a value of its own, such as a side effect's."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from nbflow.core.records import Record
+from nbflow.core.records import Record, record_type
 
 __all__ = ["HistoryEvent"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class HistoryEvent(Record):
     """One fact of an execution.
 

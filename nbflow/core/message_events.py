@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nbflow.core.failures import Failure
 from nbflow.core.history_event import HistoryEvent
 from nbflow.core.payloads import Payload
+from nbflow.core.records import record_type
 
 __all__ = [
     "UpsertWorkflowSearchAttributes",
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionUpdateAccepted(HistoryEvent):
     """An update passed its validator."""
 
@@ -33,7 +33,7 @@ class WorkflowExecutionUpdateAccepted(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionUpdateCompleted(HistoryEvent):
     """An update's handler returned or failed."""
 
@@ -45,7 +45,7 @@ class WorkflowExecutionUpdateCompleted(HistoryEvent):
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class UpsertWorkflowSearchAttributes(HistoryEvent):
     """The workflow changed its search attributes."""
 
@@ -53,7 +53,7 @@ class UpsertWorkflowSearchAttributes(HistoryEvent):
     """None as a value removes the key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowPropertiesModified(HistoryEvent):
     """The workflow changed its memo."""
 
@@ -61,7 +61,7 @@ class WorkflowPropertiesModified(HistoryEvent):
     """One encoded dict; None as a value removes the key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionPaused(HistoryEvent):
     """Someone paused the execution: events are recorded, its code does not run."""
 
@@ -69,7 +69,7 @@ class WorkflowExecutionPaused(HistoryEvent):
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@record_type
 class WorkflowExecutionUnpaused(HistoryEvent):
     """Someone let the execution go on."""
 

@@ -29,6 +29,7 @@ from nbflow.engine.activities import Activities
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.interpreter import STATUS_OF_CLOSING_EVENT
 from nbflow.engine.parts import Parts
+from nbflow.engine.pins import Pins
 from nbflow.exceptions import HistoryCorruptedError, StoreError
 from nbflow.store import PendingAttempt
 
@@ -78,6 +79,8 @@ class Residency:
         """In memory, by run id, least recently moved first."""
         self.runs: dict[str, RunState] = {}
         """What is known of executions: those in memory, and those that closed a short while ago."""
+        self.pins = Pins(parts.reader, parts.journal, parts.clock, self.runs)
+        """Which version of its code each execution runs."""
         self.on_forgotten: Callable[[RunState], None] = lambda run: None  # noqa: ARG005
 
     def add(self, execution: Execution) -> None:
@@ -152,6 +155,7 @@ class Residency:
             histories = self._reader.histories(run_ids)
             unsettled = [run_id for run_id, history in histories.items() if _has_open_activities(history)]
             pending = self._reader.pending_attempts(unsettled) if unsettled else {}
+            pins = self.pins.of(run_ids)
         except StoreError as error:
             return self._load_one_by_one(run_ids, error)
         lagging = []
@@ -163,7 +167,7 @@ class Residency:
                 continue
             if not history:
                 continue
-            run = self._run_of(run_id, history)
+            run = self._run_of(run_id, history, pins)
             if type(history[-1]) in CLOSING_EVENTS:
                 run.status = STATUS_OF_CLOSING_EVENT[type(history[-1])]
             if run.status != "Running":  # or closed in memory, by an event that is not durable yet
@@ -205,21 +209,22 @@ class Residency:
                 assert isinstance(scheduled, ActivityTaskScheduled)
                 self._activities.resume(execution, scheduled, pending.get((run.run_id, event_id)))
 
-    def _run_of(self, run_id: str, history: list[HistoryEvent]) -> RunState:
+    def _run_of(self, run_id: str, history: list[HistoryEvent], pins: Mapping[str, str]) -> RunState:
         run = self.runs.get(run_id)
         if run is None:
             started = history[0]
             if not isinstance(started, WorkflowExecutionStarted):
                 msg = f"the history of run {run_id} does not begin with WorkflowExecutionStarted"
                 raise HistoryCorruptedError(msg)
-            run = RunState(run_id, started.workflow_id, started.workflow_type, "Running", started.definition_hash)
+            pinned = pins.get(run_id, started.definition_hash)
+            run = RunState(run_id, started.workflow_id, started.workflow_type, "Running", pinned)
             self.runs[run_id] = run
         return run
 
     def _rebuild(self, run: RunState, history: list[HistoryEvent]) -> Execution:
         started = history[0]
         assert isinstance(started, WorkflowExecutionStarted)
-        definition = self._definitions.workflow(started.definition_hash, started.workflow_type)
+        definition = self._definitions.workflow(run.definition_hash, started.workflow_type)
         instance = WorkflowInstance(run.run_id, definition, self._converter)
         execution = Execution(run, definition, instance, started, next_event_id=len(history) + 1)
         execution.replayed_events = len(history)

@@ -92,6 +92,21 @@ class Reader:
     def _runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
         return {row[0]: RunRow(*row) for row in self._among(reader_sql.RUNS, run_ids)}
 
+    def pins(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """Tell which version of its code each of these runs was moved to, for those that ever were.
+
+        Parameters
+        ----------
+        run_ids
+            Which runs.
+
+        Returns
+        -------
+        dict[str, str]
+            Definition hash by run id; the latest move counts. The others run what they were started with.
+        """
+        return dict(self._among(reader_sql.PINS, run_ids))
+
     def open_runs_with_pending_activities(self) -> list[str]:
         """Name the open runs that wait for an activity, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]

@@ -15,6 +15,7 @@ __all__ = [
     "NEXT_DEADLINE",
     "OPEN_RUNS",
     "PENDING_ATTEMPTS",
+    "PINS",
     "RUNS",
     "RUNS_WITH_OPEN_ACTIVITIES",
 ]
@@ -41,6 +42,14 @@ GROUP BY workflow_id
 
 BLOB = "SELECT encoding, data FROM event_log.payloads WHERE sha256 = $1 LIMIT 1"
 
+# the version of its code that a run was last moved to, for runs that ever were
+_PINNED = """
+    SELECT run_id, arg_max(body ->> 'definition_hash', rowid) AS definition_hash
+    FROM event_log.notes WHERE kind = 'Pinned'
+"""
+
+PINS = f"{_PINNED} AND {AMONG} GROUP BY run_id"
+
 RUNS = f"""
 WITH runs AS (
     SELECT run_id, any_value(workflow_id) AS workflow_id, max(event_id) AS history_length,
@@ -59,13 +68,15 @@ suspended AS (
 SELECT run_id, workflow_id, coalesce(workflow_type, ''),
     CASE WHEN closing_type IS NOT NULL THEN closing_type[18:]
         WHEN run_id IN (FROM suspended) THEN 'Suspended' ELSE 'Running' END,
-    coalesce(start_time, 0), close_time, history_length, coalesce(definition_hash, '')
-FROM runs
+    coalesce(start_time, 0), close_time, history_length,
+    coalesce(pinned.definition_hash, runs.definition_hash, '')
+FROM runs LEFT JOIN ({_PINNED} AND {AMONG} GROUP BY run_id) AS pinned USING (run_id)
 """
 
 OPEN_RUNS = f"""
-SELECT run_id, workflow_id, name, 'Running', event_time, NULL, 0, coalesce(attributes ->> 'definition_hash', '')
-FROM event_log.events AS started
+SELECT run_id, workflow_id, name, 'Running', event_time, NULL, 0,
+    coalesce(pinned.definition_hash, attributes ->> 'definition_hash', '')
+FROM event_log.events AS started LEFT JOIN ({_PINNED} GROUP BY run_id) AS pinned USING (run_id)
 WHERE event_id = 1 AND NOT EXISTS (
     FROM event_log.events AS closing
     WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}

@@ -91,7 +91,8 @@ class DefinitionRow(NamedTuple):
 class NoteRow(NamedTuple):
     """Something worth keeping about an execution that is no history event.
 
-    The kinds ``Suspended`` and ``Resumed`` are read by the ``executions`` view.
+    The kinds ``Suspended`` and ``Resumed`` are read by the ``executions`` view, and so is ``Pinned``: the
+    execution was moved to another version of its code, ``{"definition_hash": ..., "event_id": its last event}``.
     """
 
     run_id: str

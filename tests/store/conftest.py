@@ -84,9 +84,9 @@ class Story:
     def heartbeat(self, scheduled, attempt, details):
         self.batch.heartbeats.append(HeartbeatRow(self.run_id, scheduled, attempt, self.now, Payload(details)))
 
-    def note(self, kind):
+    def note(self, kind, body="{}"):
         self.now += SECOND
-        self.batch.notes.append(NoteRow(self.run_id, self.workflow_id, self.now, kind, "{}"))
+        self.batch.notes.append(NoteRow(self.run_id, self.workflow_id, self.now, kind, body))
 
     def timer(self, seconds, summary=None):
         due = self.now + SECOND + int(seconds * SECOND)

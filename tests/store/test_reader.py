@@ -74,6 +74,19 @@ def test_the_latest_run_of_an_id_is_the_one_that_started_last(store, reader, sto
     assert {key: (row.run_id, row.status) for key, row in found.items()} == {"w": ("run-a", "Running")}
 
 
+def test_the_version_a_run_was_last_moved_to_is_its_version(store, reader, story):
+    """The latest Pinned note counts, for the pins and for all that tells of a run; others keep that of their start."""
+    moved, kept = story("moved").started(definition_hash="old"), story("kept").started(definition_hash="old")
+    for version in ("newer", "newest"):
+        moved.note("Pinned", f'{{"definition_hash": "{version}", "event_id": 1}}')
+    store.commit(moved.batch), store.commit(kept.batch)
+    assert reader.pins([moved.run_id, kept.run_id, "nobody"]) == {moved.run_id: "newest"}
+    assert [reader.run(each.run_id).definition_hash for each in (moved, kept)] == ["newest", "old"]
+    assert {row.workflow_id: row.definition_hash for row in reader.open_runs(9)} == {"moved": "newest", "kept": "old"}
+    rows = store.sql("SELECT workflow_id, definition_hash FROM executions ORDER BY 1").fetchall()
+    assert rows == [("kept", "old"), ("moved", "newest")]
+
+
 def test_a_suspended_run_is_open_and_says_so(store, reader, story):
     """Notes suspend and resume an open run; a closing event ends that too."""
     one = story().started()

@@ -55,6 +55,13 @@ suspended AS (
     GROUP BY run_id
     HAVING arg_max(kind, rowid) = 'Suspended'
 ),
+-- the version of its code that a run was last moved to
+pinned AS (
+    SELECT run_id, arg_max(body ->> 'definition_hash', rowid) AS definition_hash
+    FROM event_log.notes
+    WHERE kind = 'Pinned'
+    GROUP BY run_id
+),
 runs AS (
     SELECT
         started.workflow_id,
@@ -70,11 +77,13 @@ runs AS (
         closings.event_time AS close_time,
         closings.attributes AS closed,
         lengths.history_length,
-        suspended.run_id AS suspended_run_id
+        suspended.run_id AS suspended_run_id,
+        pinned.definition_hash AS pinned_hash
     FROM event_log.events AS started
     LEFT JOIN closings ON closings.run_id = started.run_id
     LEFT JOIN lengths ON lengths.run_id = started.run_id
     LEFT JOIN suspended ON suspended.run_id = started.run_id
+    LEFT JOIN pinned ON pinned.run_id = started.run_id
     WHERE started.event_id = 1
 )
 SELECT
@@ -108,7 +117,7 @@ SELECT
     END AS failure_message,
     start.memo AS memo,
     start.search_attributes AS search_attributes,
-    start.definition_hash AS definition_hash,
+    coalesce(pinned_hash, start.definition_hash) AS definition_hash,
     start.run_key AS run_key,
     'embedded' AS backend
 FROM runs;

@@ -13,6 +13,7 @@
         * NondeterminismError         code and history disagree, or the code did real IO
         * ReadOnlyContextError        a query handler tried to change something
         * DeadlockError               workflow code did not yield for too long
+        * MapError                    more calls of a ``map`` failed than were tolerated
         * NotInWorkflowError          a workflow-only function was called elsewhere
         * NotInActivityError          an activity-only function was called elsewhere
         * DefinitionError             a function can't be a workflow or an activity
@@ -50,7 +51,7 @@ from typing import Any
 __all__ = [
     "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError",
     "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
-    "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MissingDefinitionError", "NbflowError",
+    "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MapError", "MissingDefinitionError", "NbflowError",
     "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
     "ReadOnlyContextError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
     "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UntrustedPayloadError",
@@ -289,6 +290,22 @@ class ReadOnlyContextError(WorkflowError):
 
 class DeadlockError(WorkflowError):
     """Workflow code did not yield to the engine for too long."""
+
+
+class MapError(WorkflowError):
+    """More calls of a ``map`` failed than its completion policy tolerates.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    result
+        How each call ended.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class _OutOfPlaceError(WorkflowError):

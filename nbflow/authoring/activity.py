@@ -8,7 +8,7 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nbflow.authoring.capture import VersionCache
-from nbflow.authoring.inside import gather
+from nbflow.authoring.mapping import CompletionPolicy, map_calls
 from nbflow.core.bridge import block_on, in_workflow_greenlet
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
 from nbflow.core.options import ActivityDefinitionOptions
@@ -73,24 +73,52 @@ class Activity(Generic[P, R]):
             return runtime.start_activity(self.name, positional, keywords, self._call_options)
         return runtime.start_activity(self.name, args, None, self._call_options)
 
-    def map(self, *iterables: Iterable[Any], return_exceptions: bool = False) -> Any:
-        """Run it for every item at once, from workflow code.
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        max_concurrency: int | None = None,
+        min_successful: int | None = None,
+        tolerated_failures: int | None = None,
+        tolerated_failure_percentage: float | None = None,
+        return_exceptions: bool = False,
+    ) -> Any:
+        """Run it for every item, from workflow code.
 
         Parameters
         ----------
         *iterables
             Arguments; several are taken in parallel, as by the built-in ``map``.
+        max_concurrency
+            So many at a time at most, the next one starting as one ends; default all at once.
+        min_successful, tolerated_failures, tolerated_failure_percentage
+            When it is done, and when it has failed; see :class:`~nbflow.authoring.mapping.CompletionPolicy`.
         return_exceptions
-            True to get failures in place of results instead of raising the first.
+            True to get failures in place of results instead of raising the first; with a policy,
+            to get the MapResult although the policy was violated.
 
         Returns
         -------
         list or Awaitable of list
-            Results in the order of the items.
+            Results in the order of the items; with a policy, a :class:`~nbflow.authoring.mapping.MapResult`.
+
+        Raises
+        ------
+        MapError
+            When the policy is violated; what was under way is cancelled.
         """
-        start: Callable[..., Any] = self.start
-        handles = [start(*items) for items in zip(*iterables, strict=len(iterables) > 1)]
-        return gather(*handles, return_exceptions=return_exceptions)
+        policy = CompletionPolicy(
+            min_successful=min_successful,
+            tolerated_failures=tolerated_failures,
+            tolerated_failure_percentage=tolerated_failure_percentage,
+        )
+        return map_calls(
+            self.name,
+            self.start,
+            list(zip(*iterables, strict=len(iterables) > 1)),
+            policy=policy,
+            max_concurrency=max_concurrency,
+            return_exceptions=return_exceptions,
+        )
 
     def options(self, **changes: Any) -> Activity[P, R]:
         """Return the same activity with other options for this call.

@@ -29,12 +29,13 @@ __all__ = [
     "uuid4",
     "wait_condition",
     "wait_for_signal",
+    "wait_here",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _wait(awaitable: Any) -> Any:
+def wait_here(awaitable: Any) -> Any:
     """Block on it in a plain ``def`` workflow; hand it out to be awaited in an ``async def`` one."""
     return block_on(awaitable) if in_workflow_greenlet() else awaitable
 
@@ -54,7 +55,7 @@ def sleep(duration: Duration, *, summary: str | None = None) -> Any:
     None or Awaitable
         Await it in an ``async def`` workflow.
     """
-    return _wait(current_runtime("sleep").sleep(parse_duration(duration), summary))
+    return wait_here(current_runtime("sleep").sleep(parse_duration(duration), summary))
 
 
 def now() -> datetime:
@@ -92,7 +93,7 @@ def gather(*awaitables: Awaitable[Any], return_exceptions: bool = False) -> Any:
     async def collect() -> list[Any]:
         return list(await asyncio.gather(*awaitables, return_exceptions=return_exceptions))
 
-    return _wait(collect())
+    return wait_here(collect())
 
 
 def wait_condition(
@@ -120,7 +121,7 @@ def wait_condition(
         When it did not hold in time.
     """
     seconds = None if timeout is None else parse_duration(timeout)
-    return _wait(current_runtime("wait_condition").wait_condition(predicate, seconds, summary))
+    return wait_here(current_runtime("wait_condition").wait_condition(predicate, seconds, summary))
 
 
 def wait_for_signal(name: str, timeout: Duration | None = None) -> Any:
@@ -144,7 +145,7 @@ def wait_for_signal(name: str, timeout: Duration | None = None) -> Any:
         When none came in time.
     """
     seconds = None if timeout is None else parse_duration(timeout)
-    return _wait(current_runtime("wait_for_signal").wait_for_signal(name, seconds))
+    return wait_here(current_runtime("wait_for_signal").wait_for_signal(name, seconds))
 
 
 def side_effect(function: Callable[[], Any]) -> Any:

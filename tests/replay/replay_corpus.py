@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import nbflow
-from nbflow.exceptions import ActivityError, ApplicationError
+from nbflow.exceptions import ActivityError, ApplicationError, MapError
 
 
 @nbflow.activity
@@ -131,6 +131,34 @@ def maps(n):
 @body(3)
 async def maps_async(n):
     return await add.map(range(n), range(n))
+
+
+@body(5)
+def maps_two_at_a_time(n):
+    return double.map(range(n), max_concurrency=2)
+
+
+@body(5)
+async def maps_until_one_fails(n):
+    try:
+        return await flaky.map(range(n), max_concurrency=2)
+    except ActivityError:
+        return await double(n)
+
+
+@body(5)
+async def maps_until_three_succeed(n):
+    try:
+        found = await flaky.map(range(n), min_successful=3, max_concurrency=4)
+    except MapError as error:
+        return [error.result.results, list(error.result.failed), list(error.result.cancelled)]
+    return [found.results, list(found.failed), list(found.cancelled)]
+
+
+@body(4)
+def maps_with_tolerance(n):
+    found = flaky_wait.map(range(n), tolerated_failures=1, return_exceptions=True)
+    return [found.results, list(found.failed), list(found.cancelled)]
 
 
 @body(3)

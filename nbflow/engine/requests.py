@@ -43,7 +43,7 @@ __all__ = ["Requests", "Start"]
 
 Answer = Future[Any]
 
-_CLOSINGS_KEPT = 2000
+_CLOSINGS_KEPT = 20000
 """So many closing events stay in memory for those who ask for a result after the end."""
 
 

@@ -6,7 +6,7 @@ Each request runs on the engine's thread and answers through a future, once what
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from nbflow.core.options import WorkflowOptions
 from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
 from nbflow.engine.clock import new_run_id, new_seed
+from nbflow.engine.closings import Closings
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.journal import refuse
 from nbflow.engine.parts import Parts
@@ -42,9 +43,6 @@ from nbflow.store import RunRow
 __all__ = ["Requests", "Start"]
 
 Answer = Future[Any]
-
-_CLOSINGS_KEPT = 20000
-"""So many closing events stay in memory for those who ask for a result after the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Requests:
         self._ordinals: Counter[str] = Counter()
         self._waiting: dict[str, list[Answer]] = {}
         self._waiting_for_time: list[Answer] = []
-        self._recently_closed: deque[RunState] = deque()
+        self._closings = Closings(parts.journal, residency.forget)
         residency.on_forgotten = self._on_forgotten
 
     @property
@@ -409,10 +407,7 @@ class Requests:
 
     def on_closed_event(self, run: RunState, event: HistoryEvent) -> None:
         """Tell those who wait, once the closing event is durable."""
-        run.closing_event = event
-        self._recently_closed.append(run)
-        if len(self._recently_closed) > _CLOSINGS_KEPT:
-            self._residency.forget(self._recently_closed.popleft())
+        self._closings.add(run, event)
         waiting = self._waiting.pop(run.run_id, None)
         for answer in waiting or ():
             self._journal.answer(answer, event)

@@ -33,7 +33,7 @@ from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer
 from nbflow.core.outbox import misfit_error
 from nbflow.core.payloads import Converter, Payload
-from nbflow.core.sandbox import isolate
+from nbflow.core.sandbox import Sandbox
 from nbflow.core.surroundings import Surroundings
 from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError, NondeterminismError
 
@@ -70,6 +70,7 @@ class WorkflowInstance(EmbeddedRuntime):
         """Empty at first: what the caller's context holds would differ in a replay."""
         self._last_event_id = 0
         self._main: asyncio.Task[Any] | None = None
+        self._sandbox: Sandbox | None = None
         self._closing_command: Command | None = None
         self._unrunnable: MissingDefinitionError | None = None
 
@@ -203,7 +204,8 @@ class WorkflowInstance(EmbeddedRuntime):
             self.loop.now = self._time / _MICROSECOND
         function = self.definition.function
         if isinstance(function, FunctionType):
-            function = isolate(function, self.definition.bindings)
+            self._sandbox = Sandbox(function, self.definition.bindings)
+            function = self._sandbox.function
         args = self.converter.decode(event.input)
         kwargs = self.converter.decode(event.keyword_input) if event.keyword_input else {}
         main = self._run_main(function, tuple(args), kwargs)
@@ -331,6 +333,9 @@ class WorkflowInstance(EmbeddedRuntime):
         self._main = None
         self.messages.close()
         self.loop.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:

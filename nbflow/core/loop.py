@@ -114,8 +114,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._closed = False
         self.tasks: dict[OrderedTask, None] = {}
         """Every task that is not done, in order of creation."""
-        self._generators: WeakValueDictionary[int, AsyncGeneratorType[Any, Any]] = WeakValueDictionary()
-        """Async generators that have begun, in order."""
+        self._generators: WeakValueDictionary[int, AsyncGeneratorType[Any, Any]] | None = None
+        """Async generators that have begun, in order; None until one has."""
 
     def next_order(self) -> int:
         """Number the next future or task."""
@@ -168,6 +168,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return self._on_generator_begun, self._on_generator_dropped
 
     def _on_generator_begun(self, generator: AsyncGeneratorType[Any, Any]) -> None:
+        if self._generators is None:
+            self._generators = WeakValueDictionary()
         self._generators[self.next_order()] = generator
 
     def _on_generator_dropped(self, generator: AsyncGeneratorType[Any, Any]) -> None:
@@ -266,7 +268,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             else:
                 all_ended = False
         self._closed = True
-        for generator in list(self._generators.values()):
+        for generator in list((self._generators or {}).values()):
             close_async_generator(generator)
         if all_ended:
             self.drain()
@@ -276,7 +278,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self.tasks.clear()
-        self._generators.clear()
+        self._generators = None
         self._owner = self.nbflow_runtime = _Nobody()
 
     def _timer_handle_cancelled(self, handle: Any) -> None:

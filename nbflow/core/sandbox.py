@@ -17,32 +17,27 @@ from typing import Any
 
 from nbflow.core.twins import TWINS, pair_late_modules, workflow_print
 
-__all__ = ["isolate"]
+__all__ = ["Sandbox"]
 
 
-def isolate(function: FunctionType, pinned: Mapping[str, Any]) -> FunctionType:
-    """Make the twin of a workflow's function for one execution.
+class Sandbox:
+    """What one execution's code sees in place of the globals that it was written over.
 
     Parameters
     ----------
     function
-        The function; it may be wrapped in others by decorators.
+        The workflow's function; it may be wrapped in others by decorators.
     pinned
         Values that the definition captured; they win over what its globals hold now.
 
-    Returns
-    -------
-    FunctionType
-        The same code over globals of its own.
+    Attributes
+    ----------
+    function
+        The function's twin for this execution: the same code over globals of its own.
     """
-    pair_late_modules()
-    return _Sandbox(function, pinned).rebind_function(function)
-
-
-class _Sandbox:
-    """What one execution's code sees in place of the globals that it was written over."""
 
     def __init__(self, function: FunctionType, pinned: Mapping[str, Any]) -> None:
+        pair_late_modules()
         self._namespaces: dict[int, _Namespace] = {}
         self._functions: dict[int, FunctionType] = {}
         layer: Any = function
@@ -52,6 +47,15 @@ class _Sandbox:
                 layer.__globals__, pinned if is_innermost else {}, self
             )
             layer = getattr(layer, "__wrapped__", None)
+        self.function = self.rebind_function(function)
+
+    def close(self) -> None:
+        """Let go of everything, so that no reference cycle keeps it in memory."""
+        for namespace in self._namespaces.values():
+            namespace.forget()
+        self._namespaces.clear()
+        self._functions.clear()
+        del self.function
 
     def has_twin(self, value: Any) -> bool:
         """Say whether a value is exchanged."""
@@ -95,11 +99,16 @@ class _Sandbox:
 class _Namespace(dict[str, Any]):
     """Globals of one execution's code, filled as names are used."""
 
-    def __init__(self, origin: dict[str, Any], pinned: Mapping[str, Any], sandbox: _Sandbox) -> None:
+    def __init__(self, origin: dict[str, Any], pinned: Mapping[str, Any], sandbox: Sandbox) -> None:
         super().__init__(__builtins__=_BUILTINS, __name__=origin.get("__name__", "__main__"))
         self._origin = origin
         self._pinned = pinned
         self._sandbox = sandbox
+
+    def forget(self) -> None:
+        """Drop what was looked up; whatever code is left looks it up again."""
+        self.clear()
+        self["__builtins__"] = _BUILTINS
 
     def __missing__(self, name: str) -> Any:
         if name in self._pinned:

@@ -26,6 +26,7 @@ from nbflow.authoring.inside import (
 )
 from nbflow.authoring.launcher import use_launcher
 from nbflow.authoring.log import logger
+from nbflow.authoring.updates import all_handlers_finished, update
 from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
 from nbflow.core.retry import RetryPolicy
 from nbflow.exceptions import ApplicationError
@@ -45,6 +46,7 @@ __all__ = [
     "WorkflowHandle",
     "activity",
     "activity_info",
+    "all_handlers_finished",
     "close",
     "executions",
     "failures",
@@ -65,6 +67,7 @@ __all__ = [
     "timers",
     "track",
     "unload_ipython_extension",
+    "update",
     "use_launcher",
     "uuid4",
     "wait_condition",

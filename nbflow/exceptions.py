@@ -2,6 +2,7 @@
 
 * NbflowError
     * WorkflowFailedError             an execution did not complete; its cause chain says why
+    * WorkflowUpdateFailedError       an update was rejected or failed; its cause chain says why
     * FailureError                    a failure that history records
         * ApplicationError            user code failed (``type`` is the exception's class name)
         * ActivityError               an activity failed for good; ``cause`` says why
@@ -11,7 +12,7 @@
         * TerminatedError             the execution was terminated
     * WorkflowError                   workflow code broke a rule
         * NondeterminismError         code and history disagree, or the code did real IO
-        * ReadOnlyContextError        a query handler tried to change something
+        * ReadOnlyContextError        a query handler or a validator tried to change something
         * DeadlockError               workflow code did not yield for too long
         * MapError                    more calls of a ``map`` failed than were tolerated
         * NotInWorkflowError          a workflow-only function was called elsewhere
@@ -23,6 +24,8 @@
         * WorkflowAlreadyStartedError an open execution has this id
         * WorkflowClosedError         the execution can't take requests any more
         * QueryError                  a query handler is missing or failed
+        * UnknownUpdateError          an update handler is missing
+        * UpdateLimitError            too many updates, at once or in all
         * EngineClosedError           the engine was closed or has stopped
         * SqlError                    the SQL does not parse, fails, or would change something
     * StoreError                      the event log can't be used
@@ -45,6 +48,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -54,9 +58,9 @@ __all__ = [
     "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MapError", "MissingDefinitionError", "NbflowError",
     "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
     "ReadOnlyContextError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
-    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UntrustedPayloadError",
-    "WorkflowAlreadyStartedError", "WorkflowClosedError", "WorkflowError", "WorkflowEvicted",
-    "WorkflowFailedError", "WorkflowNotFoundError",
+    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UnknownUpdateError",
+    "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError", "WorkflowClosedError",
+    "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError", "WorkflowUpdateFailedError",
 ]  # fmt: skip
 
 
@@ -236,15 +240,57 @@ class WorkflowFailedError(NbflowError):
         return f"workflow execution {self.workflow_id!r} (run {self.run_id}) closed as {self.status}{tail}"
 
     def _render_traceback_(self) -> list[str]:
-        lines = [f"WorkflowFailedError: {self}"]
-        link = self.__cause__
-        while link is not None:
-            lines.append(f"  caused by {type(link).__name__}: {link}")
-            trace = getattr(link, "stack_trace", "")
-            if trace:
-                lines.extend("    " + line for line in trace.rstrip().splitlines())
-            link = link.__cause__
-        return lines
+        return _with_causes(self)
+
+
+class WorkflowUpdateFailedError(NbflowError):
+    """An update was rejected, or its handler failed; ``__cause__`` says why.
+
+    Parameters
+    ----------
+    workflow_id
+        Which execution.
+    update_name, update_id
+        Which update.
+    reason
+        The failure in one line.
+    is_rejected
+        True if the execution did not accept the update: then its history knows nothing of it.
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        update_name: str = "",
+        update_id: str = "",
+        reason: str = "",
+        is_rejected: bool = False,
+    ) -> None:
+        super().__init__(workflow_id, update_name, update_id, reason, is_rejected)
+        self.workflow_id = workflow_id
+        self.update_name = update_name
+        self.update_id = update_id
+        self.reason = reason
+        self.is_rejected = is_rejected
+
+    def __str__(self) -> str:
+        which = f"update {self.update_name!r} (id {self.update_id}) of workflow execution {self.workflow_id!r}"
+        return f"{which} {'was rejected' if self.is_rejected else 'failed'}: {self.reason}"
+
+    def _render_traceback_(self) -> list[str]:
+        return _with_causes(self)
+
+
+def _with_causes(error: NbflowError) -> list[str]:
+    lines = [f"{type(error).__name__}: {error}"]
+    link = error.__cause__
+    while link is not None:
+        lines.append(f"  caused by {type(link).__name__}: {link}")
+        trace = getattr(link, "stack_trace", "")
+        if trace:
+            lines.extend("    " + line for line in trace.rstrip().splitlines())
+        link = link.__cause__
+    return lines
 
 
 class WorkflowError(NbflowError):
@@ -285,7 +331,7 @@ class NondeterminismError(WorkflowError):
 
 
 class ReadOnlyContextError(WorkflowError):
-    """A query handler or a wait condition tried to change the execution."""
+    """A query handler, an update's validator or a wait condition tried to change the execution."""
 
 
 class DeadlockError(WorkflowError):
@@ -419,6 +465,30 @@ class WorkflowClosedError(ClientError):
 
 class QueryError(ClientError):
     """A query handler is missing or failed."""
+
+
+class UnknownUpdateError(ClientError):
+    """The execution has no handler for an update.
+
+    Parameters
+    ----------
+    name
+        Name of the update.
+    known
+        Names of the updates that it has handlers for.
+    """
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return f"no update handler {self.name!r}; this execution has: {', '.join(self.known) or 'none'}"
+
+
+class UpdateLimitError(ClientError):
+    """An execution has too many updates under way, or had too many in all."""
 
 
 class EngineClosedError(ClientError):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from nbflow.authoring.updates import UnfinishedPolicy, check_unfinished_policy
 from nbflow.core.bridge import block_on, in_workflow_greenlet
 from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.runtime import WorkflowInfo, current_runtime
@@ -172,8 +173,10 @@ def info() -> WorkflowInfo:
 @overload
 def signal(handler: F, /) -> F: ...
 @overload
-def signal(*, name: str) -> Callable[[F], F]: ...
-def signal(handler: Any = None, /, *, name: str | None = None) -> Any:
+def signal(*, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn") -> Callable[[F], F]: ...
+def signal(
+    handler: Any = None, /, *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn"
+) -> Any:
     """Let an inner function of the workflow handle signals of its name.
 
     Parameters
@@ -182,13 +185,15 @@ def signal(handler: Any = None, /, *, name: str | None = None) -> Any:
         ``def`` or ``async def``; signals that came earlier are handed to it at once.
     name
         Name of the signal; default the function's.
+    unfinished_policy
+        ``"warn"`` (default) or ``"abandon"``: whether to say so when the execution closes while the handler waits.
 
     Returns
     -------
     Callable
         The function itself.
     """
-    return _register("signal", handler, name)
+    return _register("signal", handler, name, unfinished_policy)
 
 
 @overload
@@ -213,9 +218,11 @@ def query(handler: Any = None, /, *, name: str | None = None) -> Any:
     return _register("query", handler, name)
 
 
-def _register(kind: str, handler: Any, name: str | None) -> Any:
+def _register(kind: str, handler: Any, name: str | None, unfinished_policy: str = "warn") -> Any:
+    check_unfinished_policy(unfinished_policy)
+
     def mark(function: F) -> F:
-        current_runtime(kind).set_handler(kind, name or function.__name__, function)
+        current_runtime(kind).set_handler(kind, name or function.__name__, function, unfinished_policy)
         return function
 
     return mark if handler is None else mark(handler)

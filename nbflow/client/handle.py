@@ -6,11 +6,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbflow.client.updates import UpdateHandle, UpdateStage, waits_for_outcome
+from nbflow.client.waiting import POLL, wait_for
 from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.events import (
     HistoryEvent,
@@ -22,6 +23,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.failures import exception_of_failure
 from nbflow.core.payloads import Converter
+from nbflow.engine.updates import UpdateRequest
 from nbflow.exceptions import (
     CancelledError,
     FailureError,
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkflowHandle", "wait_for", "watch_waiting"]
 
-_POLL = 0.1
 _SAY_AGAIN_AFTER = 0.25
 """Seconds: one interrupt may end many waits, and one line tells of them."""
 _said_detached = -_SAY_AGAIN_AFTER
@@ -67,42 +68,6 @@ def watch_waiting(watcher: Callable[[WorkflowHandle], AbstractContextManager[Cal
     """
     global _watch  # noqa: PLW0603  the one front end of the process
     _watch = watcher
-
-
-def wait_for(answer: Future[Any], timeout: float | None = None, tick: Callable[[], None] | None = None) -> Any:
-    """Wait for an answer in short polls, so that Ctrl-C gets through.
-
-    Parameters
-    ----------
-    answer
-        From the engine.
-    timeout
-        Seconds, or None.
-    tick
-        Called after each poll.
-
-    Returns
-    -------
-    object
-        The answer.
-
-    Raises
-    ------
-    concurrent.futures.TimeoutError
-        When none came in time.
-    """
-    left = float("inf") if timeout is None else timeout
-    while True:
-        try:
-            return answer.result(min(_POLL, max(left, 0)))
-        except FutureTimeoutError:
-            if answer.done():
-                raise
-            left -= _POLL
-            if left <= 0:
-                raise
-        if tick is not None:
-            tick()
 
 
 class WorkflowHandle:
@@ -186,7 +151,7 @@ class WorkflowHandle:
         with progress as tick:
             while not future.done():
                 try:
-                    await asyncio.wait({future}, timeout=_POLL)
+                    await asyncio.wait({future}, timeout=POLL)
                 except asyncio.CancelledError:
                     self._say_detached()
                     raise
@@ -230,6 +195,84 @@ class WorkflowHandle:
             When the execution has closed.
         """
         self._call(self._client.engine.requests.signal, name, self._client.codec.encode(list(args)))
+
+    def update(self, name: str, *args: Any, id: str | None = None, timeout: Duration | None = None) -> Any:  # noqa: A002
+        """Have an update handled, and return what its handler returned, once that is durable.
+
+        Parameters
+        ----------
+        name
+            Name of the update.
+        *args
+            Its arguments.
+        id
+            Names it within the run: asking again with the same id gives the same answer, and handles nothing twice.
+            Default made up.
+        timeout
+            Give up waiting after this long.
+
+        Returns
+        -------
+        object
+            What the handler returned.
+
+        Raises
+        ------
+        WorkflowUpdateFailedError
+            When it was rejected, or its handler failed, or the execution closed before it had ended.
+        WorkflowClosedError
+            When the execution has closed.
+        UpdateLimitError
+            When too many are under way, or there were too many.
+        TimeoutError
+            When it was accepted but has not ended in time; it goes on.
+        """
+        stage: UpdateStage = "completed" if timeout is None else "accepted"
+        return self.start_update(name, *args, id=id, wait_for=stage).result(timeout)
+
+    def start_update(
+        self, name: str, *args: Any, id: str | None = None, wait_for: UpdateStage = "accepted"  # noqa: A002
+    ) -> UpdateHandle:
+        """Have an update handled, and go on once it is accepted, or has ended.
+
+        Parameters
+        ----------
+        name
+            Name of the update.
+        *args
+            Its arguments.
+        id
+            Names it within the run: asking again with the same id attaches to the one that is there.
+        wait_for
+            ``"accepted"`` or ``"completed"``.
+
+        Returns
+        -------
+        UpdateHandle
+            Its ``.result()`` waits for the end.
+
+        Raises
+        ------
+        WorkflowUpdateFailedError
+            When it was rejected.
+        WorkflowClosedError
+            When the execution has closed.
+        UpdateLimitError
+            When too many are under way, or there were too many.
+        """
+        request = UpdateRequest(name, self._client.codec.encode(list(args)), id, waits_for_outcome(wait_for))
+        answer = self._call(self._client.engine.updates.start, request)
+        return UpdateHandle(self._client, self, answer.update_id, answer)
+
+    def get_update(self, id: str) -> UpdateHandle:  # noqa: A002
+        """Return the handle of an update that was accepted earlier.
+
+        Parameters
+        ----------
+        id
+            Its id.
+        """
+        return UpdateHandle(self._client, self, id)
 
     def query(self, name: str, *args: Any) -> Any:
         """Ask the workflow's query handler; works on closed executions too.

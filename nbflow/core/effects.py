@@ -22,11 +22,14 @@ from nbflow.core.events import (
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
+    WorkflowExecutionUpdateAccepted,
+    WorkflowExecutionUpdateCompleted,
 )
 from nbflow.core.failures import ACTIVITY as ACTIVITY_FAILURE
 from nbflow.core.failures import Failure, exception_of_failure
 from nbflow.core.machines import ACTIVITY, TIMER, advance
 from nbflow.core.operations import ActivityHandle, DurableTimer
+from nbflow.core.updates import UpdateState
 from nbflow.exceptions import HistoryCorruptedError
 
 if TYPE_CHECKING:
@@ -51,6 +54,11 @@ def _started(instance: WorkflowInstance, event: WorkflowExecutionStarted) -> boo
 
 def _signaled(instance: WorkflowInstance, event: WorkflowExecutionSignaled) -> bool:
     instance.messages.deliver(event.signal_name, instance.converter.decode(event.input))
+    return True
+
+
+def _update_accepted(instance: WorkflowInstance, event: WorkflowExecutionUpdateAccepted) -> bool:
+    instance.updates.accept(event)
     return True
 
 
@@ -143,6 +151,7 @@ def _timer_fired(instance: WorkflowInstance, event: TimerFired) -> bool:
 APPLICATIONS: dict[type[HistoryEvent], Application] = {
     WorkflowExecutionStarted: _started,
     WorkflowExecutionSignaled: _signaled,
+    WorkflowExecutionUpdateAccepted: _update_accepted,
     WorkflowExecutionCancelRequested: _cancel_requested,
     WorkflowExecutionTerminated: _ended,
     WorkflowExecutionTimedOut: _ended,
@@ -181,9 +190,16 @@ def _timer_canceled(instance: WorkflowInstance, event: TimerCanceled, timer: Dur
     instance.timers.pop(event.started_event_id, None)
 
 
+def _update_completed(
+    _instance: WorkflowInstance, event: WorkflowExecutionUpdateCompleted, update: UpdateState
+) -> None:
+    update.complete(event)
+
+
 CONFIRMATIONS: dict[type[HistoryEvent], Confirmation] = {
     ActivityTaskScheduled: _activity_scheduled,
     ActivityTaskCancelRequested: _activity_cancel_requested,
     TimerStarted: _timer_started,
     TimerCanceled: _timer_canceled,
+    WorkflowExecutionUpdateCompleted: _update_completed,
 }

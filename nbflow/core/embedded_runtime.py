@@ -27,12 +27,14 @@ from nbflow.core.commands import (
 )
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.handlers import RunningHandlers
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer, SleepFuture
 from nbflow.core.outbox import Outbox
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.runtime import WorkflowInfo
+from nbflow.core.updates import Updates
 from nbflow.exceptions import ConfigurationError, ReadOnlyContextError, WorkflowEvicted
 
 __all__ = ["EmbeddedRuntime", "LogLine"]
@@ -63,6 +65,8 @@ class EmbeddedRuntime:
     """
 
     messages: Messages
+    updates: Updates
+    running_handlers: RunningHandlers
 
     def __init__(self, run_id: str, definition: Definition, converter: Converter) -> None:
         self.run_id = run_id
@@ -292,10 +296,21 @@ class EmbeddedRuntime:
         self._refuses(f"wait for signal {name!r}")
         return self.messages.wait_for(name, timeout)
 
-    def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
-        """Let a function answer signals or queries."""
+    def set_handler(
+        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
+    ) -> None:
+        """Let a function answer signals, queries or updates, or look at updates first."""
         self.check_may_change(f"handle {kind} {name!r}")
-        self.messages.set_handler(kind, name, handler)
+        if kind == "update":
+            self.updates.set_handler(name, handler, unfinished_policy)
+        elif kind == "validator":
+            self.updates.set_validator(name, handler)
+        else:
+            self.messages.set_handler(kind, name, handler, unfinished_policy)
+
+    def all_handlers_finished(self) -> bool:
+        """Say whether no handler of a signal or an update is under way."""
+        return self.running_handlers.all_finished
 
     # Answers.
 

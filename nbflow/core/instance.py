@@ -20,6 +20,7 @@ from nbflow.core.bridge import call_user_function
 from nbflow.core.commands import (
     CancelWorkflowExecution,
     Command,
+    CompleteUpdate,
     CompleteWorkflowExecution,
     FailWorkflowExecution,
 )
@@ -27,7 +28,8 @@ from nbflow.core.definitions import Definition
 from nbflow.core.effects import APPLICATIONS, CONFIRMATIONS
 from nbflow.core.embedded_runtime import EmbeddedRuntime, LogLine
 from nbflow.core.events import COMMAND_EVENTS, HistoryEvent, WorkflowExecutionStarted
-from nbflow.core.failures import failure_of_exception
+from nbflow.core.failures import Failure, failure_of_exception
+from nbflow.core.handlers import RunningHandlers
 from nbflow.core.machines import EXECUTION, advance
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer
@@ -35,6 +37,7 @@ from nbflow.core.outbox import misfit_error
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.sandbox import Sandbox
 from nbflow.core.surroundings import Surroundings
+from nbflow.core.updates import Updates, UpdateState
 from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError, NondeterminismError
 
 __all__ = ["LogLine", "WorkflowInstance"]
@@ -58,7 +61,9 @@ class WorkflowInstance(EmbeddedRuntime):
 
     def __init__(self, run_id: str, definition: Definition, converter: Converter) -> None:
         super().__init__(run_id, definition, converter)
-        self.messages = Messages(self)
+        self.running_handlers = RunningHandlers()
+        self.messages = Messages(self, self.running_handlers)
+        self.updates = Updates(self, self.running_handlers)
         self.state = "New"
         self.cancel_requested = False
         self.activities: dict[int, ActivityHandle] = {}
@@ -185,7 +190,7 @@ class WorkflowInstance(EmbeddedRuntime):
     def _run_until_blocked(self) -> None:
         while True:
             self.loop.drain()
-            if not self._conditions or self._closing or not self._wake_conditions():
+            if not self._conditions or self._is_over or not self._wake_conditions():
                 break
         violation = self._surroundings.watch.take_violation()
         if violation is not None:
@@ -242,7 +247,7 @@ class WorkflowInstance(EmbeddedRuntime):
             self._close(CompleteWorkflowExecution(result=task.result()))
         elif isinstance(error, MissingDefinitionError):
             # Not the code's failure but ours to find its parts: the execution stays open until they are there.
-            self._unrunnable = error
+            self.park(error)
         else:
             self._fail(error)
 
@@ -252,10 +257,14 @@ class WorkflowInstance(EmbeddedRuntime):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
+        self._close(FailWorkflowExecution(failure=self.record_failure(error)))
+
+    def record_failure(self, error: BaseException) -> Failure:
+        """Turn an exception of the code into what history keeps of it."""
         with guard.allow_io():  # reading source lines for the traceback
             failure = failure_of_exception(error, self.converter)
         _drop_tracebacks(error)
-        self._close(FailWorkflowExecution(failure=failure))
+        return failure
 
     def _fail_for(self, violation: NondeterminismError) -> None:
         """Fail for what the code did, even if it swallowed the error and went on to its end."""
@@ -265,12 +274,28 @@ class WorkflowInstance(EmbeddedRuntime):
         self._fail(violation)
 
     def _close(self, command: Command) -> None:
-        """Ask for the end. What is ready to run does not run any more."""
+        """Ask for the end. What is ready to run does not run any more, but for updates that may still be answered."""
         if not self._closing:
             self._emit(command)
             self._closing_command = command
             self._closing = True
-            self.loop.stop()
+            if self._is_over:
+                self.loop.stop()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._closing and (self._closing_command is None or not self.updates.unanswered)
+
+    def answer_update(self, command: CompleteUpdate, target: UpdateState) -> None:
+        """Say how an update ended; also in the activation that ends the execution, before the end."""
+        if self._closing_command is not None:
+            self._outbox.add_before(self._closing_command, command, target)
+        else:
+            self._emit(command, target)
+
+    def park(self, error: MissingDefinitionError) -> None:
+        """Stay open until a part of the code is there again that was not found."""
+        self._unrunnable = error
 
     # From outside.
 
@@ -298,15 +323,35 @@ class WorkflowInstance(EmbeddedRuntime):
         NondeterminismError
             When it did real IO.
         """
+        return self._look(lambda: self.messages.answer(name, args), f"query {name!r}")
+
+    def validate_update(self, name: str, args: Payload) -> None:
+        """Let an update's validator look at it; nothing of this is in history.
+
+        Parameters
+        ----------
+        name
+            Name of the update.
+        args
+            Its arguments, as one encoded list.
+
+        Raises
+        ------
+        BaseException
+            Whatever the validator raises rejects the update; so does an update without a handler.
+        """
+        values = self.converter.decode(args)
+        self._look(lambda: self.updates.validate(name, values), f"the validator of update {name!r}")
+
+    def _look(self, function: Callable[[], Any], reader: str) -> Any:
+        """Call code that may only read, and of which nothing is in history."""
         drawn = self._random.getstate() if self._random else None
         try:
             with self._surroundings:
-                answer = self._context.run(
-                    self._read_only_call, lambda: self.messages.answer(name, args), f"query {name!r}"
-                )
+                answer = self._context.run(self._read_only_call, function, reader)
         finally:
             violation = self._surroundings.watch.take_violation()
-            # What a query draws is not in history: the code's next random numbers stay what they were.
+            # What was drawn is not in history: the code's next random numbers stay what they were.
             if self._random is not None and drawn is not None:
                 self._random.setstate(drawn)
             else:
@@ -332,6 +377,8 @@ class WorkflowInstance(EmbeddedRuntime):
         self._outbox.clear()
         self._main = None
         self.messages.close()
+        self.updates.close()
+        self.running_handlers.close()
         self.loop.close()
         if self._sandbox is not None:
             self._sandbox.close()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from nbflow.core.bridge import call_user_function
+from nbflow.core.handlers import RunningHandler, RunningHandlers
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.exceptions import DefinitionError, NbflowError, QueryError
 
@@ -33,11 +34,16 @@ class Messages:
     ----------
     owner
         The execution.
+    running
+        Knows the handlers that are under way.
     """
 
-    def __init__(self, owner: _Owner) -> None:
+    def __init__(self, owner: _Owner, running: RunningHandlers) -> None:
         self._owner: _Owner | None = owner
+        self._running = running
         self._handlers: dict[str, dict[str, Callable[..., Any]]] = {"signal": {}, "query": {}}
+        self._abandoned: set[str] = set()
+        """Names of the signals whose handlers may be left unfinished."""
         self._mailboxes: dict[str, deque[list[Any]]] = {}
         self._waiters: dict[str, dict[OrderedFuture, None]] = {}
         """By name, in the order in which they came."""
@@ -55,7 +61,14 @@ class Messages:
         """Names of the signals somebody waits for, in order."""
         return [name for name, waiters in self._waiters.items() if waiters]
 
-    def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
+    @property
+    def handlers(self) -> dict[str, dict[str, Callable[..., Any]]]:
+        """The handlers by kind and name."""
+        return self._handlers
+
+    def set_handler(
+        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
+    ) -> None:
         """Let a function answer messages of a name, and hand it what came before.
 
         Parameters
@@ -66,12 +79,15 @@ class Messages:
             Name of the message.
         handler
             The function; a query handler must be a plain ``def``.
+        unfinished_policy
+            ``"warn"`` or ``"abandon"``: what to say if a signal's handler is under way when the execution closes.
         """
         if kind == "query" and inspect.iscoroutinefunction(handler):
             msg = f"query handler {name!r} must be a plain def: a query answers at once and changes nothing"
             raise DefinitionError(msg)
         self._handlers[kind][name] = handler
         if kind == "signal":
+            (self._abandoned.add if unfinished_policy == "abandon" else self._abandoned.discard)(name)
             for args in self._mailboxes.pop(name, ()):
                 self._handle(name, args)
 
@@ -99,8 +115,9 @@ class Messages:
     def _handle(self, name: str, args: list[Any]) -> None:
         handler = self._handlers["signal"][name]
         assert self._owner is not None
-        task = self._owner.loop.create_task(_call(handler, args), name=f"signal: {name}")
-        task.add_done_callback(self._on_handler_done)
+        policy = "abandon" if name in self._abandoned else "warn"
+        running = RunningHandler("signal", name, policy)
+        self._running.begin(self._owner.loop, _call(handler, args), running, self._on_handler_done)
 
     def _on_handler_done(self, task: asyncio.Task[Any]) -> None:
         if self._owner is not None and not task.cancelled() and (error := task.exception()) is not None:

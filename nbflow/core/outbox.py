@@ -29,6 +29,12 @@ class Outbox:
         """Ask for something; ``target`` hears when it is recorded."""
         self._entries.append((command, target))
 
+    def add_before(self, last: Command, command: Command, target: Any) -> None:
+        """Ask for something ahead of what was asked for last: an update's answer goes before the end."""
+        entry = self._entries.pop()
+        assert entry[0] is last
+        self._entries += ((command, target), entry)
+
     def withdraw(self, command: Command) -> None:
         """Ask no more for something that was asked for in this activation."""
         self._withdrawn.add(id(command))

@@ -94,8 +94,14 @@ class Runtime(Protocol):
         """Wait for the next signal of this name; returns an awaitable of its value."""
         ...
 
-    def set_handler(self, kind: str, name: str, handler: Callable[..., Any]) -> None:
-        """Let ``handler`` answer signals or queries of this name."""
+    def set_handler(
+        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
+    ) -> None:
+        """Let ``handler`` answer signals, queries or updates of this name, or (``"validator"``) look at updates."""
+        ...
+
+    def all_handlers_finished(self) -> bool:
+        """Say whether no handler of a signal or an update is under way."""
         ...
 
     def side_effect(self, function: Callable[[], Any]) -> Any:

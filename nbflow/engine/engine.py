@@ -36,6 +36,7 @@ from nbflow.engine.processes import ProcessRunner
 from nbflow.engine.requests import Requests, Start
 from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
+from nbflow.engine.updates import Updates
 from nbflow.engine.watchdog import Watchdog
 from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
 from nbflow.store import Batch, EventStore, LogRow
@@ -143,6 +144,7 @@ class Engine:
         self.activities = self.interpreter.activities = Activities(parts, self._runners)
         self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
+        self.updates = Updates(parts, self.requests, options.identity)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt

@@ -28,6 +28,7 @@ from nbflow.core.events import (
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
+    WorkflowExecutionUpdateCompleted,
 )
 from nbflow.engine.clock import Clock
 from nbflow.engine.deadlines import Deadlines
@@ -95,6 +96,9 @@ class Interpreter:
         self._on_closed = on_closed
         self._on_problem = on_problem
         self.activities: ActivityPort
+        self.on_begun: Callable[[Execution], None]
+        """Hears that the start delay of an execution is over and its code has run."""
+        self.on_update_completed: Callable[[Execution, WorkflowExecutionUpdateCompleted], None]
         self.now_running: tuple[Execution, float, int] | None = None
         """The execution whose code runs at this moment, since when (monotonic seconds), and on which thread."""
         self.interrupt_lock = threading.Lock()
@@ -141,12 +145,14 @@ class Interpreter:
         events = make(execution.next_event_id, now)
         for event in events:
             self.append(execution, event)
-        if execution.is_delayed:
-            # Whatever comes during the start delay ends it: both are one activation.
-            execution.is_delayed = False
-            self.forget_deadline(execution, "start")
-            events = [execution.started, *events]
-        self.activate(execution, events)
+        if not execution.is_delayed:
+            self.activate(execution, events)
+            return
+        # Whatever comes during the start delay ends it: both are one activation.
+        execution.is_delayed = False
+        self.forget_deadline(execution, "start")
+        self.activate(execution, [execution.started, *events])
+        self.on_begun(execution)
 
     def activate(self, execution: Execution, events: list[HistoryEvent]) -> None:
         """Let the code react to events that are taken down already."""
@@ -221,6 +227,9 @@ class Interpreter:
     def _cancel_activity(self, execution: Execution, event: ActivityTaskCancelRequested) -> None:
         self.activities.request_cancel(execution, event)
 
+    def _complete_update(self, execution: Execution, event: WorkflowExecutionUpdateCompleted) -> None:
+        self.on_update_completed(execution, event)
+
     def forget_deadline(self, execution: Execution, key: Any) -> None:
         """Cancel one of an execution's deadlines, if it is there."""
         deadline = execution.deadlines.pop(key, None)
@@ -259,6 +268,7 @@ class Interpreter:
         execution.is_delayed = False
         self.forget_deadline(execution, "start")
         self.activate(execution, [execution.started])
+        self.on_begun(execution)
 
     def _take_down_logs(self, execution: Execution) -> None:
         now = self._clock.now()
@@ -282,4 +292,5 @@ _AFTER_COMMAND: dict[type[HistoryEvent], Callable[[Interpreter, Execution, Any],
     TimerStarted: Interpreter.start_timer,
     TimerCanceled: Interpreter._cancel_timer,  # noqa: SLF001  own class
     ActivityTaskCancelRequested: Interpreter._cancel_activity,  # noqa: SLF001  own class
+    WorkflowExecutionUpdateCompleted: Interpreter._complete_update,  # noqa: SLF001  own class
 }

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbflow.core.definitions import Definition
 from nbflow.core.durations import Duration, parse_duration
@@ -40,7 +40,10 @@ from nbflow.exceptions import (
 )
 from nbflow.store import RunRow
 
-__all__ = ["Requests", "Start"]
+if TYPE_CHECKING:
+    from nbflow.engine.updates import Updates
+
+__all__ = ["Requests", "Start", "require_text"]
 
 Answer = Future[Any]
 
@@ -91,11 +94,13 @@ class Requests:
         self._waiting_for_time: list[Answer] = []
         self._closings = Closings(parts.journal, residency.forget)
         residency.on_forgotten = self._on_forgotten
+        self.updates: Updates
 
     @property
     def anyone_waits(self) -> bool:
-        """True if a caller waits for an execution to close."""
-        return any(not answer.done() for answers in self._waiting.values() for answer in answers)
+        """True if a caller waits for an execution to close, or for an update."""
+        waiting = any(not answer.done() for answers in self._waiting.values() for answer in answers)
+        return waiting or self.updates.anyone_waits
 
     def _on_forgotten(self, run: RunState) -> None:
         if self._latest.get(run.workflow_id) is run:
@@ -253,9 +258,11 @@ class Requests:
 
         self._residency.when_resident(run, act)
 
+    with_execution = _with_execution
+
     def signal(self, workflow_id: str, run_id: str | None, name: str, args: Payload, answer: Answer) -> None:
         """Take down a signal and let the workflow react; answers when it is durable."""
-        _require_text("the name of a signal", name)
+        require_text("the name of a signal", name)
         run = self.find(workflow_id, run_id)
         if run.status != "Running":
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
@@ -275,7 +282,7 @@ class Requests:
 
     def cancel(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """Ask an execution to cancel; nothing happens if it has closed or was asked before."""
-        _require_text("the reason of a cancellation", reason)
+        require_text("the reason of a cancellation", reason)
         run = self.find(workflow_id, run_id)
         if run.status != "Running":
             answer.set_result(False)
@@ -297,7 +304,7 @@ class Requests:
 
     def terminate(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """End an execution; its code does not run, so it need not even be rebuilt."""
-        _require_text("the reason of a termination", reason)
+        require_text("the reason of a termination", reason)
         run = self.find(workflow_id, run_id)
         if run.status not in ("Running", "Suspended"):
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
@@ -411,12 +418,14 @@ class Requests:
         waiting = self._waiting.pop(run.run_id, None)
         for answer in waiting or ():
             self._journal.answer(answer, event)
+        self.updates.on_closed(run)
 
     def on_problem(self, run: RunState, error: Exception) -> None:
         """Tell those who wait that the execution can't go on as it is."""
         self._problems[run.run_id] = error
         for answer in self._waiting.pop(run.run_id, ()):
             refuse(answer, error)
+        self.updates.on_problem(run, error)
 
     def wait_for_time(self, answer: Answer) -> None:
         """Note somebody who waits for the clock, not for an execution, to be told if the engine stops."""
@@ -428,9 +437,10 @@ class Requests:
         for answers in waiting.values():
             for answer in answers:
                 refuse(answer, error)
+        self.updates.fail_all(error)
 
 
-def _require_text(what: str, value: object) -> None:
+def require_text(what: str, value: object) -> None:
     """Refuse at the door what would make the commit of everybody's events fail."""
     try:
         str.encode(value)  # type: ignore[arg-type]

@@ -68,7 +68,6 @@ STILL_TO_COME = {
     "ExternalWorkflowExecutionCancelRequested",
     "SignalExternalWorkflowExecutionFailed",
     "ExternalWorkflowExecutionSignaled",
-    "WorkflowExecutionUpdateAccepted",
     "WorkflowExecutionPaused",
     "WorkflowExecutionUnpaused",
 }

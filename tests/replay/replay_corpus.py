@@ -57,6 +57,8 @@ class Body:
     args: tuple = ()
     signals: tuple = ()
     """(name, args), sent in this order, at any time."""
+    updates: tuple = ()
+    """(name, args), asked for in this order, at any time; a ValueError rejects one."""
     may_cancel: bool = False
     has_query: bool = False
 
@@ -68,11 +70,11 @@ class Body:
 CORPUS: list[Body] = []
 
 
-def body(*args, signals=(), may_cancel=True, has_query=False):
+def body(*args, signals=(), updates=(), may_cancel=True, has_query=False):
     """Put a function into the corpus."""
 
     def add_to_corpus(function):
-        CORPUS.append(Body(function, args, signals, may_cancel, has_query))
+        CORPUS.append(Body(function, args, signals, updates, may_cancel, has_query))
         return function
 
     return add_to_corpus
@@ -512,6 +514,88 @@ async def conditions_in_order():
 
     await asyncio.gather(when(3), when(2), when(1))
     return order
+
+
+# Updates.
+
+
+@body(
+    signals=(("close", ()),), updates=(("put", (1,)), ("put", (-1,)), ("put", (2,)), ("total", ())), has_query=True
+)
+async def handles_updates():
+    items, closed = [], []
+
+    @nbflow.update
+    async def put(item):
+        random.random()
+        items.append(await double(item))
+        await asyncio.sleep(item)
+        return len(items)
+
+    @put.validator
+    def positive(item):
+        random.random()
+        if item < 0:
+            raise ValueError(item)
+
+    @nbflow.update
+    def total():
+        return sum(items)
+
+    @nbflow.signal
+    def close():
+        closed.append(random.random())
+
+    @nbflow.query
+    def state():
+        return items, closed
+
+    await nbflow.wait_condition(lambda: closed and nbflow.all_handlers_finished())
+    return items, random.random()
+
+
+@body(updates=(("charge", (1,)), ("charge", (2,)), ("charge", (3,))))
+def handles_updates_that_fail():
+    charged = []
+
+    @nbflow.update
+    def charge(amount):
+        if amount == 2:
+            raise ApplicationError("too much", amount, type="TooMuch")
+        charged.append(flaky(amount))
+        broken(amount)
+
+    nbflow.wait_condition(lambda: len(charged) == 2, timeout="1 hour")
+    return charged
+
+
+@body(updates=(("finish", (1,)), ("finish", (2,))))
+async def ends_by_an_update():
+    ended, answered = asyncio.Event(), []
+
+    @nbflow.update
+    async def finish(x):
+        ended.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await nbflow.wait_condition(lambda: answered)
+        return x
+
+    await ended.wait()
+    answered.append(1)
+    return "ended"
+
+
+@body(updates=(("slow", (1,)),))
+async def leaves_an_update_behind():
+    started = []
+
+    @nbflow.update(unfinished_policy="abandon")
+    async def slow(x):
+        started.append(x)
+        await nbflow.sleep("1 day")
+
+    await nbflow.wait_condition(lambda: started, timeout=10)
 
 
 # Values.

@@ -25,6 +25,7 @@ from nbflow.core.events import (
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
+    WorkflowExecutionUpdateAccepted,
 )
 from nbflow.core.failures import Failure, TimeoutType, failure_of_exception, timeout_failure
 from nbflow.core.instance import WorkflowInstance
@@ -43,6 +44,8 @@ SHORT = {
     "WorkflowExecutionCancelRequested": "CancelRequested",
     "WorkflowExecutionTimedOut": "TimedOut",
     "WorkflowExecutionTerminated": "Terminated",
+    "WorkflowExecutionUpdateAccepted": "UpdateAccepted",
+    "WorkflowExecutionUpdateCompleted": "UpdateCompleted",
 }
 
 
@@ -209,6 +212,13 @@ class Player:
         attributes = {"signal_name": name, "input": self.encode(list(args))}
         return self.deliver((WorkflowExecutionSignaled, attributes))
 
+    def update(self, name: str, *args: Any, update_id: str | None = None) -> Player:
+        """Have an update looked at, and handled if it is not rejected; raises what rejects it."""
+        self.instance.validate_update(name, self.encode(list(args)))
+        update_id = update_id or f"update-{len(self.history) + 1}"
+        attributes = {"update_id": update_id, "update_name": name, "input": self.encode(list(args))}
+        return self.deliver((WorkflowExecutionUpdateAccepted, attributes))
+
     def cancel(self, cause: str = "") -> Player:
         return self.deliver((WorkflowExecutionCancelRequested, {"cause": cause}))
 
@@ -295,6 +305,8 @@ def snapshot(instance: WorkflowInstance) -> dict[str, Any]:
             key: (it.activity_type, it.activity_id, it.state, it.cancel_requested, it.done())
             for key, it in instance.activities.items()
         },
+        "updates": {key: update.state for key, update in instance.updates.accepted.items()},
+        "all_handlers_finished": instance.running_handlers.all_finished,
         "timers": {key: (timer.command.timer_id, timer.state) for key, timer in instance.timers.items()},
         "awaited": [] if instance.is_closed else instance.messages.awaited,
     }

@@ -12,7 +12,7 @@ from nbflow.exceptions import ApplicationError
 MOST_MOVES = 60
 
 
-def moves(player: Player, body: Body, sent: int) -> list[Callable[[], object]]:
+def moves(player: Player, body: Body, sent: int, asked: int) -> list[Callable[[], object]]:
     """Everything that the world may do now, in a fixed order."""
     possible: list[Callable[[], object]] = []
     for place, (event_id, event) in enumerate(player.activities.items()):
@@ -30,9 +30,21 @@ def moves(player: Player, body: Body, sent: int) -> list[Callable[[], object]]:
     if sent < len(body.signals):
         name, args = body.signals[sent]
         possible.append(lambda: player.signal(name, *args))
+    if asked < len(body.updates):
+        possible.append(lambda: _update(player, *body.updates[asked]))
     if body.may_cancel and not player.instance.cancel_requested:
         possible.append(player.cancel)
     return possible
+
+
+def _update(player: Player, name: str, args: tuple) -> str:
+    """Ask for an update, which the code may reject."""
+    before = len(player.history)
+    try:
+        player.update(name, *args)
+    except ValueError:
+        assert len(player.history) == before
+    return "asked"
 
 
 class Played:
@@ -42,15 +54,15 @@ class Played:
         self.body = body
         self.player = player = Player(body.function, *body.args)
         self.views: dict[int, object] = {}
-        sent = 0
+        sent = asked = 0
         player.start()
         self.look()
         for choice in [*choices, *[0] * MOST_MOVES][:MOST_MOVES]:
-            possible = moves(player, body, sent)
+            possible = moves(player, body, sent, asked)
             if player.instance.is_closed or not possible:
                 break
             before = len(player.history)
-            possible[choice % len(possible)]()
+            asked += possible[choice % len(possible)]() == "asked"
             sent += sum(event.startswith("Signaled") for event in player.types[before:])
             self.look()
 

@@ -388,23 +388,51 @@ CREATE OR REPLACE VIEW nbflow.payloads AS
 SELECT sha256, encoding, size, data
 FROM event_log.payloads;
 
--- Updates, children and schedules have their columns before there are such events.
+-- An accepted update that its execution left unfinished counts as failed at its end, which is what its caller hears.
 CREATE OR REPLACE VIEW nbflow.updates AS
+WITH completed AS (
+    SELECT run_id, initiated_event_id, event_time, attributes
+    FROM event_log.events
+    WHERE event_type = 'WorkflowExecutionUpdateCompleted'
+),
+closed AS (
+    SELECT run_id, event_time, event_type
+    FROM event_log.events
+    WHERE event_type IN (
+        'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+        'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+    )
+)
 SELECT
-    NULL::VARCHAR AS workflow_id,
-    NULL::VARCHAR AS run_id,
-    NULL::VARCHAR AS update_id,
-    NULL::VARCHAR AS update_name,
-    NULL::INTEGER AS accepted_event_id,
-    NULL::VARCHAR AS status,
-    NULL::TIMESTAMPTZ AS accepted_time,
-    NULL::TIMESTAMPTZ AS completed_time,
-    NULL::JSON AS input,
-    NULL::JSON AS result,
-    NULL::VARCHAR AS failure_type,
-    NULL::VARCHAR AS failure_message
-WHERE false;
+    accepted.workflow_id,
+    accepted.run_id,
+    accepted.attributes ->> 'update_id' AS update_id,
+    accepted.name AS update_name,
+    accepted.event_id AS accepted_event_id,
+    CASE
+        WHEN (completed.attributes -> 'failure') IS NOT NULL THEN 'Failed'
+        WHEN completed.run_id IS NOT NULL THEN 'Completed'
+        WHEN closed.run_id IS NOT NULL THEN 'Failed'
+        ELSE 'Accepted'
+    END AS status,
+    make_timestamptz(accepted.event_time) AS accepted_time,
+    make_timestamptz(coalesce(completed.event_time, closed.event_time)) AS completed_time,
+    accepted.attributes -> 'input' AS input,
+    completed.attributes -> 'result' AS result,
+    CASE
+        WHEN completed.run_id IS NOT NULL THEN completed.attributes ->> '$.failure.type'
+        WHEN closed.run_id IS NOT NULL THEN 'AcceptedUpdateCompletedWorkflow'
+    END AS failure_type,
+    CASE
+        WHEN completed.run_id IS NOT NULL THEN completed.attributes ->> '$.failure.message'
+        WHEN closed.run_id IS NOT NULL THEN 'the execution closed as ' || closed.event_type[18:] || ' before the update had ended'
+    END AS failure_message
+FROM event_log.events AS accepted
+LEFT JOIN completed ON completed.run_id = accepted.run_id AND completed.initiated_event_id = accepted.event_id
+LEFT JOIN closed ON closed.run_id = accepted.run_id
+WHERE accepted.event_type = 'WorkflowExecutionUpdateAccepted';
 
+-- Children and schedules have their columns before there are such events.
 CREATE OR REPLACE VIEW nbflow.children AS
 SELECT
     NULL::VARCHAR AS workflow_id,

@@ -1,0 +1,121 @@
+"""UpdateHandle: one update of an execution, seen from outside."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from nbflow.client.waiting import wait_for
+from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.failures import exception_of_failure
+from nbflow.core.payloads import Converter
+from nbflow.exceptions import ConfigurationError, TimeoutError, WorkflowUpdateFailedError  # noqa: A004  Temporal's name
+
+if TYPE_CHECKING:
+    from nbflow.client.handle import WorkflowHandle
+    from nbflow.engine.engine import Engine
+    from nbflow.engine.updates import UpdateAnswer
+
+__all__ = ["UpdateHandle", "UpdateStage", "waits_for_outcome"]
+
+UpdateStage: TypeAlias = Literal["accepted", "completed"]
+
+
+class _Client(Protocol):
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def codec(self) -> Converter: ...
+
+
+class UpdateHandle:
+    """One update that an execution accepted.
+
+    Parameters
+    ----------
+    client
+        Whose store has it.
+    workflow
+        The execution.
+    id
+        Its id, unique within the run.
+    answer
+        What is known of the update, if anything is.
+    """
+
+    def __init__(
+        self, client: _Client, workflow: WorkflowHandle, id: str, answer: UpdateAnswer | None = None  # noqa: A002
+    ) -> None:
+        self._client = client
+        self._answer = answer
+        self.workflow = workflow
+        self.id = id
+
+    @property
+    def name(self) -> str:
+        """Name of the update; empty if only its id is known."""
+        return self._answer.update_name if self._answer else ""
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        """Wait for the update and return what its handler returned. Ctrl-C stops the waiting, not the update.
+
+        Parameters
+        ----------
+        timeout
+            Give up waiting after this long.
+
+        Returns
+        -------
+        object
+            What the handler returned.
+
+        Raises
+        ------
+        WorkflowUpdateFailedError
+            When the handler failed, or the execution closed before it had ended.
+        TimeoutError
+            When it has not ended in time; it goes on.
+        """
+        if self._answer is None or self._answer.outcome is None:
+            self._answer = self._wait(timeout)
+        outcome, codec = self._answer.outcome, self._client.codec
+        assert outcome is not None
+        if outcome.failure is None:
+            return None if outcome.result is None else codec.decode(outcome.result)
+        which = self.workflow.workflow_id, self.name, self.id
+        raise WorkflowUpdateFailedError(*which, outcome.failure.headline()) from exception_of_failure(
+            outcome.failure, codec
+        )
+
+    def _wait(self, timeout: Duration | None) -> UpdateAnswer:
+        engine, workflow = self._client.engine, self.workflow
+        answer = engine.submit(engine.updates.result, workflow.workflow_id, workflow.run_id, self.id)
+        seconds = None if timeout is None else parse_duration(timeout)
+        try:
+            return wait_for(answer, seconds)  # type: ignore[no-any-return]
+        except FutureTimeoutError:
+            if answer.done():
+                raise
+            answer.cancel()
+            msg = f"update {self.name!r} (id {self.id}) did not end within {seconds:g} s; it goes on"
+            raise TimeoutError(msg) from None
+        except KeyboardInterrupt:
+            answer.cancel()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<UpdateHandle {self.name!r} id {self.id} of workflow {self.workflow.workflow_id!r}>"
+
+
+def waits_for_outcome(stage: str) -> bool:
+    """Tell the two stages apart.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is neither.
+    """
+    if stage not in ("accepted", "completed"):
+        msg = f"wait_for must be 'accepted' or 'completed', not {stage!r}"
+        raise ConfigurationError(msg)
+    return stage == "completed"

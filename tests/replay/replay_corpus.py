@@ -519,9 +519,7 @@ async def conditions_in_order():
 # Updates.
 
 
-@body(
-    signals=(("close", ()),), updates=(("put", (1,)), ("put", (-1,)), ("put", (2,)), ("total", ())), has_query=True
-)
+@body(signals=(("close", ()),), updates=(("put", (1,)), ("put", (-1,)), ("put", (2,)), ("total", ())), has_query=True)
 async def handles_updates():
     items, closed = [], []
 

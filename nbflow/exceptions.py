@@ -39,6 +39,7 @@
     * PayloadError                    a value can't be encoded or decoded
         * UntrustedPayloadError       a pickle that we did not sign
     * ConfigurationError              an option has no meaning or an impossible value
+    * ReplayMismatchError             a replay check found executions that today's code does not fit
 * Control flow, derived from BaseException so that ``except Exception`` can't eat it
     * WorkflowEvicted                 the execution leaves memory
     * ActivityCancelled               raised in an activity whose cancellation was requested
@@ -57,10 +58,11 @@ __all__ = [
     "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
     "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MapError", "MissingDefinitionError", "NbflowError",
     "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
-    "ReadOnlyContextError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
-    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UnknownUpdateError",
-    "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError", "WorkflowClosedError",
-    "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError", "WorkflowUpdateFailedError",
+    "ReadOnlyContextError", "ReplayMismatchError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError",
+    "StoreLockedError", "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError",
+    "UnknownUpdateError", "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError",
+    "WorkflowClosedError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError",
+    "WorkflowUpdateFailedError",
 ]  # fmt: skip
 
 
@@ -572,6 +574,22 @@ class UntrustedPayloadError(PayloadError):
 
 class ConfigurationError(NbflowError):
     """An option has no meaning, or an impossible value."""
+
+
+class ReplayMismatchError(NbflowError, AssertionError):
+    """Recorded executions do not fit today's code.
+
+    Parameters
+    ----------
+    message
+        Lists them.
+    report
+        The same as data, a :class:`~nbflow.testing.ReplayReport`.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message, report)
+        self.report = report
 
 
 class WorkflowEvicted(BaseException):

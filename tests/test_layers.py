@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "runner": {"nbflow", "exceptions", "core", "authoring", "store", "engine", "client", "widgets"},
     "cli": {"nbflow", "exceptions", "core", "authoring", "store", "engine", "client", "widgets", "notebook", "runner"},
     "__main__": {"cli"},
-    "testing": {"nbflow", "exceptions", "core", "authoring", "store", "engine", "client", "temporal"},
+    "testing": {"nbflow", "exceptions", "core", "authoring", "store", "engine", "client", "temporal", "runner"},
     "nbflow": {"exceptions", "core", "authoring", "store", "engine", "temporal", "client", "notebook"},
 }
 

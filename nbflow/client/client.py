@@ -38,7 +38,7 @@ class Client:
     Parameters
     ----------
     path
-        The store's file, or ``":memory:"``.
+        The store's file, or ``":memory:"``; or a store that is open already.
     clock
         Default the real one.
     options
@@ -46,10 +46,13 @@ class Client:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], clock: Clock | None = None, options: EngineOptions | None = None
+        self,
+        path: str | os.PathLike[str] | EventStore,
+        clock: Clock | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         options = options or EngineOptions(run_key=os.environ.get("NBFLOW_RUN_ID") or None)
-        self.store = EventStore.open(path, holder=_holder())
+        self.store = path if isinstance(path, EventStore) else EventStore.open(path, holder=_holder())
         self.codec = Codec(BlobReader(self.store))
         self.engine = Engine(self.store, self.codec, clock, options)
         self.codec.resolve_class = self.engine.definitions.find_class

@@ -123,6 +123,15 @@ class Registry:
         finally:
             self._captured.reset(token)
 
+    @contextlib.contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Forget, after the block, what was defined in it. For tests."""
+        current, by_hash = dict(self._current), dict(self._by_hash)
+        try:
+            yield
+        finally:
+            self._current, self._by_hash = current, by_hash
+
 
 REGISTRY = Registry()
 """The definitions of this process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from nbflow.core.definitions import REGISTRY, Definition, DefinitionKind
 from nbflow.core.restore import restore_definition
@@ -33,10 +34,12 @@ class Definitions:
         """Hash of the latest stored definition, by kind and name; as far as known."""
         self._restored: dict[tuple[str, str], Definition] = {}
         self._this_turn: dict[str, Definition] = {}
+        self.substitutes: Mapping[str, Definition] = {}
+        """Activities that run in the place of others, by name, and are not stored; a test environment's mocks."""
 
     def activity(self, name: str) -> Definition | None:
         """Return an activity's current definition, or the stored one; None if there is neither."""
-        definition = self._this_turn.get(name)
+        definition = self.substitutes.get(name) or self._this_turn.get(name)
         if definition is None:
             definition = REGISTRY.current("activity", name)
             if definition is not None:

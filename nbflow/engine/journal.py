@@ -126,7 +126,7 @@ class Journal:
         try:
             self._store.commit(batch)
         except BaseException as error:  # noqa: BLE001  handed to the engine, which stops
-            self._failed(error)
+            self.fail(error)
         else:
             self._committed(actions)
 
@@ -136,7 +136,7 @@ class Journal:
             try:
                 self._store.commit(batch)
             except BaseException as error:  # noqa: BLE001  handed to the engine, which stops
-                self._post(self._failed, error)
+                self._post(self.fail, error)
             else:
                 self._post(self._committed, actions)
 
@@ -150,7 +150,8 @@ class Journal:
             self._run(action, args)
         self.flush()
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Commit no more: everybody who waits is told, and the engine stops."""
         self.in_flight = False
         self.failed = True
         for answer, _ in (*self._answers_in_flight, *self._answers):

@@ -30,7 +30,7 @@ def run(tmp_path):
 
 def test_every_example_has_a_readme_and_is_listed():
     """A folder that nobody explains or finds is no example."""
-    folders = {path.parent.name for path in EXAMPLES.glob("*/main.py")}
+    folders = {path.parent.name for path in [*EXAMPLES.glob("*/main.py"), *EXAMPLES.glob("*/pyproject.toml")]}
     listed = (EXAMPLES / "README.md").read_text()
     assert folders == {path.parent.name for path in EXAMPLES.glob("*/README.md")}
     assert [name for name in folders if f"({name}/)" not in listed] == []

@@ -174,9 +174,7 @@ def info() -> WorkflowInfo:
 def signal(handler: F, /) -> F: ...
 @overload
 def signal(*, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn") -> Callable[[F], F]: ...
-def signal(
-    handler: Any = None, /, *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn"
-) -> Any:
+def signal(handler: Any = None, /, *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn") -> Any:
     """Let an inner function of the workflow handle signals of its name.
 
     Parameters

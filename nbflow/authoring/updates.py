@@ -76,9 +76,7 @@ def update(handler: Callable[P, R], /) -> UpdateHandler[P, R]: ...
 def update(
     *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn"
 ) -> Callable[[Callable[P, R]], UpdateHandler[P, R]]: ...
-def update(
-    handler: Any = None, /, *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn"
-) -> Any:
+def update(handler: Any = None, /, *, name: str | None = None, unfinished_policy: UnfinishedPolicy = "warn") -> Any:
     """Let an inner function of the workflow handle updates of its name: the caller gets what it returns.
 
     Parameters

@@ -231,7 +231,11 @@ class WorkflowHandle:
         return self.start_update(name, *args, id=id, wait_for=stage).result(timeout)
 
     def start_update(
-        self, name: str, *args: Any, id: str | None = None, wait_for: UpdateStage = "accepted"  # noqa: A002
+        self,
+        name: str,
+        *args: Any,
+        id: str | None = None,
+        wait_for: UpdateStage = "accepted",  # noqa: A002
     ) -> UpdateHandle:
         """Have an update handled, and go on once it is accepted, or has ended.
 

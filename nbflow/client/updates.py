@@ -44,7 +44,11 @@ class UpdateHandle:
     """
 
     def __init__(
-        self, client: _Client, workflow: WorkflowHandle, id: str, answer: UpdateAnswer | None = None  # noqa: A002
+        self,
+        client: _Client,
+        workflow: WorkflowHandle,
+        id: str,
+        answer: UpdateAnswer | None = None,  # noqa: A002
     ) -> None:
         self._client = client
         self._answer = answer

@@ -296,9 +296,7 @@ class EmbeddedRuntime:
         self._refuses(f"wait for signal {name!r}")
         return self.messages.wait_for(name, timeout)
 
-    def set_handler(
-        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
-    ) -> None:
+    def set_handler(self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn") -> None:
         """Let a function answer signals, queries or updates, or look at updates first."""
         self.check_may_change(f"handle {kind} {name!r}")
         if kind == "update":

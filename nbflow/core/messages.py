@@ -66,9 +66,7 @@ class Messages:
         """The handlers by kind and name."""
         return self._handlers
 
-    def set_handler(
-        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
-    ) -> None:
+    def set_handler(self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn") -> None:
         """Let a function answer messages of a name, and hand it what came before.
 
         Parameters

@@ -94,9 +94,7 @@ class Runtime(Protocol):
         """Wait for the next signal of this name; returns an awaitable of its value."""
         ...
 
-    def set_handler(
-        self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn"
-    ) -> None:
+    def set_handler(self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn") -> None:
         """Let ``handler`` answer signals, queries or updates of this name, or (``"validator"``) look at updates."""
         ...
 

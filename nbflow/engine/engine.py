@@ -394,7 +394,7 @@ class Engine:
             traceback.print_exception(error, file=sys.__stderr__)
 
     def _sleep_until_next_deadline(self) -> None:
-        _COLLECTOR.when_idle(self._loop.time())
+        _COLLECTOR.when_idle(self._loop.time)
         if self._wake_handle is not None:
             self._wake_handle.cancel()
             self._wake_handle = None

@@ -34,12 +34,12 @@ def test_young_cycles_go_once_a_second():
     collector.begin()
     try:
         first = weakref.ref(Cycle())
-        collector.when_idle(10.0)
+        collector.when_idle(lambda: 10.0)
         assert first() is None
         second = weakref.ref(Cycle())
-        collector.when_idle(10.5)
+        collector.when_idle(lambda: 10.5)
         assert second() is not None
-        collector.when_idle(11.5)
+        collector.when_idle(lambda: 11.5)
         assert second() is None
     finally:
         collector.end()

@@ -234,8 +234,8 @@ class WorkflowHandle:
         self,
         name: str,
         *args: Any,
-        id: str | None = None,
-        wait_for: UpdateStage = "accepted",  # noqa: A002
+        id: str | None = None,  # noqa: A002
+        wait_for: UpdateStage = "accepted",
     ) -> UpdateHandle:
         """Have an update handled, and go on once it is accepted, or has ended.
 

@@ -47,8 +47,8 @@ class UpdateHandle:
         self,
         client: _Client,
         workflow: WorkflowHandle,
-        id: str,
-        answer: UpdateAnswer | None = None,  # noqa: A002
+        id: str,  # noqa: A002
+        answer: UpdateAnswer | None = None,
     ) -> None:
         self._client = client
         self._answer = answer

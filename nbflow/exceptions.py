@@ -23,6 +23,7 @@
         * WorkflowNotFoundError       no such execution
         * WorkflowAlreadyStartedError an open execution has this id
         * WorkflowClosedError         the execution can't take requests any more
+        * WorkflowSuspendedError      its code raised, and it waits to be resumed
         * QueryError                  a query handler is missing or failed
         * UnknownUpdateError          an update handler is missing
         * UpdateLimitError            too many updates, at once or in all
@@ -62,6 +63,7 @@ __all__ = [
     "StoreLockedError", "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError",
     "UnknownUpdateError", "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError",
     "WorkflowClosedError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError",
+    "WorkflowSuspendedError",
     "WorkflowUpdateFailedError",
 ]  # fmt: skip
 
@@ -463,6 +465,31 @@ class WorkflowClosedError(ClientError):
     def __str__(self) -> str:
         which = f"{self.workflow_id!r} (run {self.run_id})"
         return f"workflow execution {which} is already {self.status}; it takes no more requests"
+
+
+class WorkflowSuspendedError(ClientError):
+    """The workflow's code raised, and ``@workflow(on_error="suspend")`` keeps the execution open; ``cause`` says why.
+
+    Parameters
+    ----------
+    workflow_id, run_id, workflow_type
+        Which execution.
+    failure
+        What its code raised, in one line.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str, workflow_type: str, failure: str) -> None:
+        super().__init__(
+            f"workflow execution {workflow_id!r} (run {run_id}) is suspended: {failure}. Mend the workflow and run its "
+            f"cell again, or call nbflow.get({workflow_id!r}).resume() when the cause is gone; it goes on then",
+            workflow_id, run_id, workflow_type, failure,
+        )  # fmt: skip
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.workflow_type = workflow_type
+
+    def __reduce__(self) -> tuple[type[WorkflowSuspendedError], tuple[str, ...]]:
+        return type(self), self.args[1:]
 
 
 class QueryError(ClientError):

@@ -13,7 +13,8 @@ from typing import Any
 from nbflow.cli.tables import Table, on_one_line, write_csv, write_json, write_text
 from nbflow.exceptions import ClientError, ConfigurationError, WorkflowNotFoundError
 
-STATUSES = ("Running", "Completed", "Failed", "Canceled", "Terminated", "ContinuedAsNew", "TimedOut", "Suspended")
+_OPEN, _CLOSED = ("Running", "Paused", "Suspended"), ("Completed", "Failed", "Canceled", "Terminated", "TimedOut")
+STATUSES = (*_OPEN, *_CLOSED, "ContinuedAsNew")
 
 _LIST = """
 select workflow_id, workflow_type, status, start_time, duration, history_length, failure_message

@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbflow.client.operating import OperatorVerbs
 from nbflow.client.updates import UpdateHandle, UpdateStage, waits_for_outcome
 from nbflow.client.waiting import POLL, wait_for
 from nbflow.core.durations import Duration, parse_duration
@@ -70,7 +71,7 @@ def watch_waiting(watcher: Callable[[WorkflowHandle], AbstractContextManager[Cal
     _watch = watcher
 
 
-class WorkflowHandle:
+class WorkflowHandle(OperatorVerbs):
     """One workflow execution.
 
     Parameters
@@ -86,6 +87,10 @@ class WorkflowHandle:
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.workflow_type = workflow_type
+
+    @property
+    def _engine(self) -> Engine:
+        return self._client.engine
 
     def _call(self, request: Callable[..., None], *args: Any) -> Any:
         return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id, *args))
@@ -109,6 +114,8 @@ class WorkflowHandle:
         ------
         WorkflowFailedError
             When it did not complete; its cause chain says why.
+        WorkflowSuspendedError
+            When its code raised, and it waits to be mended; see ``on_error``.
         TimeoutError
             When it did not close in time; it runs on.
         """
@@ -328,7 +335,7 @@ class WorkflowHandle:
 
     @property
     def status(self) -> str:
-        """Running, Completed, Failed, Canceled, Terminated, TimedOut or Suspended."""
+        """Running, Paused, Suspended, Completed, Failed, Canceled, Terminated, TimedOut or ContinuedAsNew."""
         return str(self._call(self._client.engine.requests.describe).status)
 
     def describe(self) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from nbflow.core.events import (
     TimerFired,
     TimerStarted,
     WorkflowExecutionCancelRequested,
+    WorkflowExecutionPaused,
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
+    WorkflowExecutionUnpaused,
     WorkflowExecutionUpdateAccepted,
     WorkflowExecutionUpdateCompleted,
 )
@@ -70,6 +72,16 @@ def _cancel_requested(instance: WorkflowInstance, event: WorkflowExecutionCancel
 def _ended(instance: WorkflowInstance, event: HistoryEvent) -> bool:  # noqa: ARG001  no code runs
     instance.end()
     return False
+
+
+def _paused(instance: WorkflowInstance, event: WorkflowExecutionPaused) -> bool:
+    instance.pause = event
+    return False
+
+
+def _unpaused(instance: WorkflowInstance, event: WorkflowExecutionUnpaused) -> bool:  # noqa: ARG001  only that it came
+    instance.pause = None
+    return True
 
 
 def _activity_of(instance: WorkflowInstance, event: Any) -> ActivityHandle:
@@ -155,6 +167,8 @@ APPLICATIONS: dict[type[HistoryEvent], Application] = {
     WorkflowExecutionCancelRequested: _cancel_requested,
     WorkflowExecutionTerminated: _ended,
     WorkflowExecutionTimedOut: _ended,
+    WorkflowExecutionPaused: _paused,
+    WorkflowExecutionUnpaused: _unpaused,
     ActivityTaskStarted: _activity_started,
     ActivityTaskCompleted: _activity_completed,
     ActivityTaskFailed: _activity_failed,

@@ -129,6 +129,8 @@ class WorkflowExecutionStarted(HistoryEvent):
     """What the run before this one of a schedule returned."""
     priority: int | None = None
     """1 to 5, lower first; None stands for 3."""
+    on_error: str | None = None
+    """``suspend`` if an exception of the code suspends the execution and does not fail it."""
     identity: str | None = None
 
 

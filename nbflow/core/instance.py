@@ -3,8 +3,10 @@
 ``activate`` applies events, runs the code until it blocks, and returns what the code asked for.
 The rule (version 1) for a list of events: all are applied, then the loop runs once. Ready
 callbacks run first in first out; when none is left, wait conditions are checked in registration
-order; both repeat until nothing moves. Each command must be recorded, in order, by the events of
-the next call; a recorded event that does not fit the command raises NondeterminismError.
+order; both repeat until nothing moves. While the execution is paused, events are applied and nothing
+runs: what came meanwhile is one batch, with the event that ends the pause. Each command must be
+recorded, in order, by the events of the next call; a recorded event that does not fit the command
+raises NondeterminismError.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from nbflow.core.commands import (
 from nbflow.core.definitions import Definition
 from nbflow.core.effects import APPLICATIONS, CONFIRMATIONS
 from nbflow.core.embedded_runtime import EmbeddedRuntime, LogLine
-from nbflow.core.events import COMMAND_EVENTS, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.events import COMMAND_EVENTS, HistoryEvent, WorkflowExecutionPaused, WorkflowExecutionStarted
 from nbflow.core.failures import Failure, failure_of_exception
 from nbflow.core.handlers import RunningHandlers
 from nbflow.core.machines import EXECUTION, advance
@@ -66,6 +68,8 @@ class WorkflowInstance(EmbeddedRuntime):
         self.updates = Updates(self, self.running_handlers)
         self.state = "New"
         self.cancel_requested = False
+        self.pause: WorkflowExecutionPaused | None = None
+        """What paused the execution, while it is paused."""
         self.activities: dict[int, ActivityHandle] = {}
         """Activities without an outcome, by scheduled_event_id."""
         self.timers: dict[int, DurableTimer] = {}
@@ -135,7 +139,7 @@ class WorkflowInstance(EmbeddedRuntime):
                 self.confirm(event)
             else:
                 moved = self._apply(event) or moved
-        if moved:
+        if moved and self.pause is None:
             self._run_until_blocked()
 
     def confirm(self, event: HistoryEvent) -> None:

@@ -63,10 +63,13 @@ class WorkflowPropertiesModified(HistoryEvent):
 
 @record_type
 class WorkflowExecutionPaused(HistoryEvent):
-    """Someone paused the execution: events are recorded, its code does not run."""
+    """Someone paused the execution, or its code raised: events are recorded, its code does not run."""
 
     reason: str = ""
     identity: str | None = None
+    failure: Failure | None = None
+    """What the code raised, if that is why. The activation that raised is then taken back: the events before this
+    one reach the code with those of the pause, when it is over."""
 
 
 @record_type

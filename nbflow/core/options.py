@@ -18,6 +18,7 @@ __all__ = ["ActivityDefinitionOptions", "IdConflict", "IdReuse", "RunIn", "Workf
 RunIn: TypeAlias = Literal["thread", "loop", "process"]
 IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
 IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
+OnError: TypeAlias = Literal["fail", "suspend"]
 CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -25,6 +26,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "id_conflict": ("attach", "fail", "terminate"),
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
+    "on_error": ("fail", "suspend"),
 }
 
 
@@ -230,6 +232,9 @@ class WorkflowOptions(_Options):
         Values to query by: a dict of JSON-native values.
     start_delay
         Wait this long before the first line runs.
+    on_error
+        An exception that the code lets pass ends the execution (``"fail"``, default), or keeps it open until its
+        code is mended and it is resumed (``"suspend"``).
     summary
         One line for people.
     """
@@ -243,4 +248,5 @@ class WorkflowOptions(_Options):
     memo: Mapping[str, Any] | None = None
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
+    on_error: OnError = "fail"
     summary: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from nbflow.core.commands import Command
 from nbflow.core.events import (
@@ -10,6 +11,7 @@ from nbflow.core.events import (
     ActivityTaskStarted,
     HistoryEvent,
     MarkerRecorded,
+    WorkflowExecutionPaused,
     WorkflowExecutionStarted,
 )
 from nbflow.core.instance import WorkflowInstance
@@ -33,8 +35,9 @@ def activations(history: Iterable[HistoryEvent]) -> Iterator[list[HistoryEvent]]
     """
     group: list[HistoryEvent] = []
     delayed_until = 0
-    for event in history:
-        if delayed_until and event.event_time >= delayed_until:
+    events = list(history)
+    for event, following in zip_longest(events, events[1:]):
+        if delayed_until and event.event_time >= delayed_until and not _takes_back(event):
             yield group
             group = []
         delayed_until = 0
@@ -42,11 +45,16 @@ def activations(history: Iterable[HistoryEvent]) -> Iterator[list[HistoryEvent]]
         if type(event) is WorkflowExecutionStarted and event.first_workflow_task_backoff:
             # What comes during the start delay ends it: both are one activation.
             delayed_until = event.event_time + round(event.first_workflow_task_backoff * 1_000_000)
-        elif type(event) not in COMMAND_EVENTS and type(event) is not ActivityTaskStarted:
+        elif not (type(event) in COMMAND_EVENTS or type(event) is ActivityTaskStarted or _takes_back(following)):
             yield group
             group = []
     if group:
         yield group
+
+
+def _takes_back(event: HistoryEvent | None) -> bool:
+    """True if the code raised in the activation before, and is to react to its events once more."""
+    return type(event) is WorkflowExecutionPaused and event.failure is not None
 
 
 def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[Command]:

@@ -9,7 +9,7 @@ authorised and has no outcome is Lost, counts as an attempt, and is followed by 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from nbflow.core.definitions import Definition
@@ -164,6 +164,9 @@ class Activities:
                 self._enqueue(task)
 
     def _enqueue(self, task: ActivityTask) -> None:
+        if task.is_paused or task.execution.is_paused:
+            task.state = "Paused"
+            return
         kind = self._kind_of(task)
         if kind is None:
             return
@@ -194,6 +197,26 @@ class Activities:
         workflow_id = task.execution.workflow_id
         row = LogRow(run_id, workflow_id, event_id, None, self.clock.now(), level_name(40), "nbflow.engine", message)
         self.journal.batch.logs.append(row)
+
+    # Pauses.
+
+    def hold(self, tasks: Iterable[ActivityTask]) -> None:
+        """Start no further attempt of paused activities; one that may run already goes on."""
+        for task in tasks:
+            if task.state == "Queued":
+                task.state = "Paused"
+
+    def let_go(self, tasks: Iterable[ActivityTask]) -> None:
+        """Start the attempts that were due during a pause."""
+        for task in tasks:
+            if task.state == "Paused":
+                self._enqueue(task)
+
+    def retry_now(self, task: ActivityTask) -> None:
+        """End the backoff before the next attempt."""
+        for deadline in task.attempt_deadlines:
+            deadline.cancel()
+        self._end_backoff(task)
 
     # Outcomes.
 
@@ -369,6 +392,7 @@ class Activities:
         if pending is None:
             self._enqueue(task)
             return
+        task.is_paused = pending.is_paused
         task.attempt = pending.attempt + 1
         task.last_failure = pending.failure
         task.heartbeat_details = task.latest_details = pending.heartbeat_details

@@ -30,6 +30,7 @@ from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.garbage import RestingCollector
 from nbflow.engine.interpreter import Interpreter
 from nbflow.engine.journal import Journal, refuse
+from nbflow.engine.operators import Operators
 from nbflow.engine.output import OutputCapture
 from nbflow.engine.parts import Parts
 from nbflow.engine.processes import ProcessRunner
@@ -145,6 +146,7 @@ class Engine:
         self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self.updates = Updates(parts, self.requests, options.identity)
+        self.operators = Operators(parts, self.residency, self.activities, self.requests, options.identity)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
@@ -164,6 +166,7 @@ class Engine:
 
     def _recover(self, answer: Future[Any]) -> None:
         self.requests.know(self._reader.open_runs(_RUNS_KNOWN))
+        self.operators.know_suspended(self._reader.suspended_runs())
         self.residency.recover(self._reader.open_runs_with_pending_activities())
         self.residency.look_ahead(round(self.options.look_ahead * 1_000_000))
         answer.set_result(None)
@@ -433,6 +436,7 @@ class Engine:
     def _look_again(self) -> None:
         """Something was defined: what lacked it may go on."""
         self.activities.unblock()
+        self.operators.resume_mended()
         lacking = [run_id for run_id, error in self.problems.items() if isinstance(error, MissingDefinitionError)]
         for run_id in lacking:
             del self.problems[run_id]

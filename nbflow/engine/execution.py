@@ -15,7 +15,10 @@ from nbflow.core.retry import RetryPolicy
 if TYPE_CHECKING:
     from nbflow.engine.deadlines import Deadline
 
-__all__ = ["ActivityTask", "Execution", "Outcome", "RunState"]
+__all__ = ["OPEN_STATUSES", "ActivityTask", "Execution", "Outcome", "RunState"]
+
+
+OPEN_STATUSES = frozenset({"Running", "Paused", "Suspended"})
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +34,11 @@ class RunState:
     """How it closed, if that was a short while ago."""
     last_event_id: int = 0
     """Its last event taken down by this process; the log may lag behind it until the next commit."""
+
+    @property
+    def is_open(self) -> bool:
+        """True until it closes: it runs, is paused, or is suspended."""
+        return self.status in OPEN_STATUSES
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +73,16 @@ class Execution:
         """Its id."""
         return self.run.workflow_id
 
+    @property
+    def is_paused(self) -> bool:
+        """True while its code does not run: somebody paused it, or it is suspended."""
+        return self.instance.pause is not None
+
+    def note_pause(self) -> None:
+        """Let the status say whether it is paused."""
+        pause = self.instance.pause
+        self.run.status = "Running" if pause is None else "Paused" if pause.failure is None else "Suspended"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -84,7 +102,9 @@ class ActivityTask:
     attempt: int = 1
     """The attempt that runs or comes next."""
     state: str = "Queued"
-    """Queued, Authorised, Running, Backoff, Blocked or Settled."""
+    """Queued, Authorised, Running, Backoff, Blocked, Paused or Settled."""
+    is_paused: bool = False
+    """True while somebody paused this activity: no further attempt begins."""
     started_time: int = 0
     last_failure: Failure | None = None
     heartbeat_details: Payload | None = None

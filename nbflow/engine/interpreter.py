@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from nbflow.core.commands import record
+from nbflow.core.commands import FailWorkflowExecution, record
 from nbflow.core.events import (
     CLOSING_EVENTS,
     ActivityTaskCancelRequested,
@@ -30,6 +30,8 @@ from nbflow.core.events import (
     WorkflowExecutionTimedOut,
     WorkflowExecutionUpdateCompleted,
 )
+from nbflow.core.failures import Failure
+from nbflow.core.instance import WorkflowInstance
 from nbflow.engine.clock import Clock
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import Execution
@@ -37,7 +39,7 @@ from nbflow.engine.journal import Journal
 from nbflow.engine.levels import level_name
 from nbflow.store import LogRow
 
-__all__ = ["STATUS_OF_CLOSING_EVENT", "Interpreter"]
+__all__ = ["STATUS_OF_CLOSING_EVENT", "Interpreter", "failure_of"]
 
 STATUS_OF_CLOSING_EVENT: dict[type[HistoryEvent], str] = {
     WorkflowExecutionCompleted: "Completed",
@@ -99,6 +101,8 @@ class Interpreter:
         self.on_begun: Callable[[Execution], None]
         """Hears that the start delay of an execution is over and its code has run."""
         self.on_update_completed: Callable[[Execution, WorkflowExecutionUpdateCompleted], None]
+        self.suspend: Callable[[Execution, Failure], None]
+        """Keeps an execution open whose code raised."""
         self.now_running: tuple[Execution, float, int] | None = None
         """The execution whose code runs at this moment, since when (monotonic seconds), and on which thread."""
         self.interrupt_lock = threading.Lock()
@@ -173,6 +177,9 @@ class Interpreter:
     def take_down_commands(self, execution: Execution) -> None:
         """Record what the code asked for, and see to it."""
         instance = execution.instance
+        if execution.started.on_error == "suspend" and (failure := failure_of(instance)) is not None:
+            self.suspend(execution, failure)
+            return
         now = self._clock.now()
         for command in instance.outstanding:
             event = record(command, execution.next_event_id, now)
@@ -286,6 +293,12 @@ class Interpreter:
                     message,
                 )
             )
+
+
+def failure_of(instance: WorkflowInstance) -> Failure | None:
+    """Return what the code let pass in this activation, if it did."""
+    failures = [command.failure for command in instance.outstanding if isinstance(command, FailWorkflowExecution)]
+    return failures[0] if failures else None
 
 
 _AFTER_COMMAND: dict[type[HistoryEvent], Callable[[Interpreter, Execution, Any], None]] = {

@@ -69,6 +69,7 @@ class Journal:
         """Number of the last durable batch."""
         self.in_flight = False
         self.failed = False
+        self._batch_in_flight = Batch()
 
     @property
     def is_full(self) -> bool:
@@ -83,6 +84,11 @@ class Journal:
     def event(self, run_id: str, workflow_id: str, event: HistoryEvent, *, deferred: bool = False) -> None:
         """Take down an event."""
         self.batch.events.append((run_id, workflow_id, event, deferred))
+
+    def not_durable_yet(self, run_id: str) -> list[HistoryEvent]:
+        """Return the events of a run that the log may lack, in order."""
+        batches = [self._batch_in_flight, self.batch] if self.in_flight else [self.batch]
+        return [event for batch in batches for run, _, event, _ in batch.events if run == run_id]
 
     def after_commit(self, action: Callable[..., None], *args: Any) -> None:
         """Run an action on the engine's thread once all taken down so far is durable."""
@@ -111,6 +117,7 @@ class Journal:
         self._answers_in_flight, self._answers = self._answers, []
         self.sequence += 1
         self.in_flight = True
+        self._batch_in_flight = batch
         if not batch:
             self._committed(actions)
             return

@@ -93,6 +93,8 @@ class Requests:
         self._waiting: dict[str, list[Answer]] = {}
         self._waiting_for_time: list[Answer] = []
         self._closings = Closings(parts.journal, residency.forget)
+        self.suspension: Callable[[RunState], Exception | None] = lambda run: None  # noqa: ARG005
+        """Tells why a run will not close by itself, if it is suspended."""
         residency.on_forgotten = self._on_forgotten
         self.updates: Updates
 
@@ -173,7 +175,7 @@ class Requests:
 
     def _existing(self, run: RunState, options: WorkflowOptions) -> RunState | None:
         """Return the run that an id policy keeps; None if a new one is to be started."""
-        if run.status in ("Running", "Suspended"):
+        if run.is_open:
             if options.id_conflict == "attach":
                 return run
             if options.id_conflict == "fail":
@@ -205,6 +207,7 @@ class Requests:
             memo=start.memo,
             search_attributes=dict(options.search_attributes) if options.search_attributes else None,
             summary=options.summary,
+            on_error=None if options.on_error == "fail" else options.on_error,
             identity=self._identity,
         )
 
@@ -242,12 +245,14 @@ class Requests:
         run = self.find(workflow_id, run_id)
         self._journal.answer_later(answer, lambda: self._reader.histories([run.run_id]).get(run.run_id, []))
 
-    def _with_execution(self, run: RunState, answer: Answer, action: Callable[[Execution], None]) -> None:
+    def with_execution(self, run: RunState, answer: Answer, action: Callable[[Execution], None]) -> None:
+        """Act on an open execution once it is in memory; refuses the answer if that fails."""
+
         def act(execution: Execution | None) -> None:
             if execution is not None:
                 self._problems.pop(run.run_id, None)
                 self._interpreter.begin_if_due(execution)
-            if execution is None or run.status != "Running":
+            if execution is None or not run.is_open:
                 problem = self._problems.get(run.run_id) or self._residency.stopped
                 refuse(answer, problem or WorkflowClosedError(run.workflow_id, run.run_id, run.status))
                 return
@@ -258,13 +263,11 @@ class Requests:
 
         self._residency.when_resident(run, act)
 
-    with_execution = _with_execution
-
     def signal(self, workflow_id: str, run_id: str | None, name: str, args: Payload, answer: Answer) -> None:
         """Take down a signal and let the workflow react; answers when it is durable."""
         require_text("the name of a signal", name)
         run = self.find(workflow_id, run_id)
-        if run.status != "Running":
+        if not run.is_open:
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
 
         def act(execution: Execution) -> None:
@@ -278,13 +281,13 @@ class Requests:
             )
             self._journal.answer(answer, None)
 
-        self._with_execution(run, answer, act)
+        self.with_execution(run, answer, act)
 
     def cancel(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """Ask an execution to cancel; nothing happens if it has closed or was asked before."""
         require_text("the reason of a cancellation", reason)
         run = self.find(workflow_id, run_id)
-        if run.status != "Running":
+        if not run.is_open:
             answer.set_result(False)
             return
 
@@ -300,13 +303,13 @@ class Requests:
                 )
             self._journal.answer(answer, True)
 
-        self._with_execution(run, answer, act)
+        self.with_execution(run, answer, act)
 
     def terminate(self, workflow_id: str, run_id: str | None, reason: str, answer: Answer) -> None:
         """End an execution; its code does not run, so it need not even be rebuilt."""
         require_text("the reason of a termination", reason)
         run = self.find(workflow_id, run_id)
-        if run.status not in ("Running", "Suspended"):
+        if not run.is_open:
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
         self._terminate(run, reason)
         self._journal.answer(answer, None)
@@ -354,19 +357,19 @@ class Requests:
             self._interpreter.fire_timer(execution, min(chosen)[1], self._identity)
             self._journal.answer(answer, None)
 
-        self._with_execution(run, answer, act)
+        self.with_execution(run, answer, act)
 
     def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Any], answer: Answer) -> None:
         """Answer a query; a closed execution is rebuilt for it, in memory."""
         run = self.find(workflow_id, run_id)
-        if run.status == "Running":
+        if run.is_open:
 
             def act(execution: Execution) -> None:
                 with self._interpreter.watched(execution):
                     found = self._query(execution.instance, name, args)
                 self._journal.answer(answer, found)
 
-            self._with_execution(run, answer, act)
+            self.with_execution(run, answer, act)
             return
         self._journal.answer_later(answer, lambda: self._query_closed(run, name, args))
 
@@ -392,7 +395,11 @@ class Requests:
         problem = self._problems.get(run.run_id)
         if problem is not None:
             raise problem
-        if run.status in ("Running", "Suspended"):
+        suspension = self.suspension(run)
+        if suspension is not None:
+            self._journal.answer_later(answer, _raiser(suspension))
+            return
+        if run.is_open:
             others = [other for other in self._waiting.get(run.run_id, ()) if not other.done()]
             self._waiting[run.run_id] = [*others, answer]
             return
@@ -426,6 +433,11 @@ class Requests:
         for answer in self._waiting.pop(run.run_id, ()):
             refuse(answer, error)
         self.updates.on_problem(run, error)
+
+    def tell_waiting(self, run: RunState, error: Exception) -> None:
+        """Tell those who wait for a run why it will not close by itself, once that is durable."""
+        for answer in self._waiting.pop(run.run_id, ()):
+            self._journal.answer_later(answer, _raiser(error))
 
     def wait_for_time(self, answer: Answer) -> None:
         """Note somebody who waits for the clock, not for an execution, to be told if the engine stops."""

@@ -162,7 +162,7 @@ class Residency:
         for run_id in run_ids:
             history = histories.get(run_id)
             known = self.runs.get(run_id)
-            if known is not None and known.status == "Running" and len(history or ()) < known.last_event_id:
+            if known is not None and known.is_open and len(history or ()) < known.last_event_id:
                 lagging.append(run_id)
                 continue
             if not history:
@@ -170,7 +170,7 @@ class Residency:
             run = self._run_of(run_id, history, pins)
             if type(history[-1]) in CLOSING_EVENTS:
                 run.status = STATUS_OF_CLOSING_EVENT[type(history[-1])]
-            if run.status != "Running":  # or closed in memory, by an event that is not durable yet
+            if not run.is_open:  # or closed in memory, by an event that is not durable yet
                 continue
             try:
                 self._bring_back(run, history, pending)
@@ -234,13 +234,15 @@ class Residency:
             return execution
         with self._interpreter.watched(execution):
             replay(instance, history)
+        execution.note_pause()
         for event in history:
             if type(event) is ActivityTaskCancelRequested:
                 execution.cancel_requests[event.scheduled_event_id] = event.event_id
-        self._take_up_deadlines(execution, history)
+        self.take_up_deadlines(execution, history)
         return execution
 
-    def _take_up_deadlines(self, execution: Execution, history: list[HistoryEvent]) -> None:
+    def take_up_deadlines(self, execution: Execution, history: list[HistoryEvent]) -> None:
+        """Enter what an execution waits for among the deadlines."""
         for event_id in execution.instance.timers:
             timer = history[event_id - 1]
             assert isinstance(timer, TimerStarted)
@@ -285,7 +287,7 @@ class Residency:
 
     def _wake(self, run_id: str) -> None:
         run = self.runs.get(run_id)
-        if run_id not in self.executions and (run is None or run.status == "Running"):
+        if run_id not in self.executions and (run is None or run.is_open):
             self._wanted.setdefault(run_id, [])
 
     def give_up(self, error: Exception) -> None:

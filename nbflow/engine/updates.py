@@ -119,7 +119,7 @@ class Updates:
         self._start(self._requests.find(workflow_id, run_id), request, answer)
 
     def _start(self, run: RunState, request: UpdateRequest, answer: Answer) -> None:
-        if run.status != "Running":
+        if not run.is_open:
             if request.update_id is None:
                 raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
             self._answer_from_log(run, request, answer)
@@ -129,7 +129,7 @@ class Updates:
     def result(self, workflow_id: str, run_id: str | None, update_id: str, answer: Answer) -> None:
         """Answer with the outcome of an update that was accepted, when there is one."""
         run = self._requests.find(workflow_id, run_id)
-        if run.status != "Running":
+        if not run.is_open:
             self._answer_from_log(run, UpdateRequest("", Payload("[]"), update_id, waits=True), answer)
             return
 
@@ -150,6 +150,9 @@ class Updates:
         if update_id is not None and update_id in execution.instance.updates.accepted:
             self._attach(execution, update_id, answer, waits=request.waits)
             return
+        if execution.is_paused:
+            msg = f"execution {run.workflow_id!r} is {run.status}: it takes no updates until its code runs again"
+            raise ClientError(msg)
         self._check_limits(execution)
         update_id = update_id or new_run_id(self._clock.now())
         rejection = self._rejection(execution, request)

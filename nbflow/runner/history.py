@@ -23,7 +23,8 @@ from activities where run_id in (from mine)
 """  # noqa: S608  both parts are ours, the values are bound
 _EXECUTIONS = f"""
 with mine as ({_MINE})
-select count(*), count(*) filter (status in ('Running', 'Suspended')) from executions where run_id in (from mine)
+select count(*), count(*) filter (status in ('Running', 'Paused', 'Suspended')) from executions
+where run_id in (from mine)
 """  # noqa: S608  as above
 
 

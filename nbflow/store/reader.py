@@ -115,6 +115,11 @@ class Reader:
         """Return the newest open runs, at most ``limit``; their ``history_length`` is not counted and says 0."""
         return [RunRow(*row) for row in self._rows(reader_sql.OPEN_RUNS, [limit])]
 
+    def suspended_runs(self) -> list[RunRow]:
+        """Return the open runs that are suspended."""
+        run_ids = [run_id for (run_id,) in self._rows(reader_sql.SUSPENDED_RUNS)]
+        return [row for row in self._runs(run_ids).values() if row.status == "Suspended"]
+
     def pending_attempts(self, run_ids: Sequence[str]) -> dict[tuple[str, int], PendingAttempt]:
         """Tell what is known of the attempts of these runs' open activities, by (run_id, scheduled_event_id)."""
         rows = self._among(reader_sql.PENDING_ATTEMPTS, run_ids)
@@ -197,7 +202,7 @@ def _payload(text: str | None) -> Payload | None:
 
 def _pending_attempt(row: tuple[Any, ...]) -> PendingAttempt:
     run_id, scheduled_event_id, activity_type, attempt, failure, next_time, details, dispatched, deferred = row[:9]
-    beat_attempt, beat_time, beat_details = row[9:]
+    beat_attempt, beat_time, beat_details, paused = row[9:]
     beat = None
     if beat_attempt is not None:
         beat = HeartbeatRow(run_id, scheduled_event_id, beat_attempt, beat_time, _payload(beat_details))
@@ -212,4 +217,5 @@ def _pending_attempt(row: tuple[Any, ...]) -> PendingAttempt:
         dispatch_attempt=dispatched,
         deferred=deferred,
         last_heartbeat=beat,
+        is_paused=paused,
     )

@@ -18,6 +18,7 @@ __all__ = [
     "PINS",
     "RUNS",
     "RUNS_WITH_OPEN_ACTIVITIES",
+    "SUSPENDED_RUNS",
 ]
 
 # a ContinuedAsNew closes a run as well, also one that another backend recorded
@@ -50,6 +51,17 @@ _PINNED = """
 
 PINS = f"{_PINNED} AND {AMONG} GROUP BY run_id"
 
+# A pause that has a failure is a suspension.
+_PAUSED = """
+    SELECT run_id,
+        CASE WHEN arg_max_null(attributes ->> '$.failure', event_id) IS NULL THEN 'Paused' ELSE 'Suspended' END
+        AS status
+    FROM event_log.events WHERE event_type IN ('WorkflowExecutionPaused', 'WorkflowExecutionUnpaused')
+"""
+_STILL = "GROUP BY run_id HAVING arg_max(event_type, event_id) = 'WorkflowExecutionPaused'"
+
+SUSPENDED_RUNS = f"SELECT run_id FROM ({_PAUSED} {_STILL}) WHERE status = 'Suspended'"
+
 RUNS = f"""
 WITH runs AS (
     SELECT run_id, any_value(workflow_id) AS workflow_id, max(event_id) AS history_length,
@@ -61,22 +73,24 @@ WITH runs AS (
     FROM event_log.events WHERE {AMONG}
     GROUP BY run_id
 ),
-suspended AS (
-    SELECT run_id FROM event_log.notes WHERE kind IN ('Suspended', 'Resumed')
-    GROUP BY run_id HAVING arg_max(kind, rowid) = 'Suspended'
-)
+paused AS ({_PAUSED} AND {AMONG} {_STILL})
 SELECT run_id, workflow_id, coalesce(workflow_type, ''),
     CASE WHEN closing_type IS NOT NULL THEN closing_type[18:]
-        WHEN run_id IN (FROM suspended) THEN 'Suspended' ELSE 'Running' END,
+        ELSE coalesce(paused.status, 'Running') END,
     coalesce(start_time, 0), close_time, history_length,
     coalesce(pinned.definition_hash, runs.definition_hash, '')
-FROM runs LEFT JOIN ({_PINNED} AND {AMONG} GROUP BY run_id) AS pinned USING (run_id)
+FROM runs
+LEFT JOIN ({_PINNED} AND {AMONG} GROUP BY run_id) AS pinned USING (run_id)
+LEFT JOIN paused USING (run_id)
 """
 
 OPEN_RUNS = f"""
-SELECT run_id, workflow_id, name, 'Running', event_time, NULL, 0,
+WITH paused AS ({_PAUSED} {_STILL})
+SELECT run_id, workflow_id, name, coalesce(paused.status, 'Running'), event_time, NULL, 0,
     coalesce(pinned.definition_hash, attributes ->> 'definition_hash', '')
-FROM event_log.events AS started LEFT JOIN ({_PINNED} GROUP BY run_id) AS pinned USING (run_id)
+FROM event_log.events AS started
+LEFT JOIN ({_PINNED} GROUP BY run_id) AS pinned USING (run_id)
+LEFT JOIN paused USING (run_id)
 WHERE event_id = 1 AND NOT EXISTS (
     FROM event_log.events AS closing
     WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
@@ -134,6 +148,7 @@ tried AS (
     SELECT run_id, scheduled_event_id, max(attempt) AS attempt,
         arg_max_null(failure, attempt) AS failure,
         arg_max_null(next_attempt_time, attempt) AS next_attempt_time,
+        max(ended_time) AS ended_time,
         arg_max(heartbeat_details, attempt) AS details
     FROM event_log.attempts WHERE {AMONG}
     GROUP BY run_id, scheduled_event_id
@@ -147,15 +162,25 @@ dispatched AS (
     )
     GROUP BY run_id, scheduled_event_id
 ),
+operated AS (
+    SELECT run_id, (body ->> 'scheduled_event_id')::INTEGER AS scheduled_event_id,
+        arg_max(kind, rowid) FILTER (kind <> 'ActivityRetried') = 'ActivityPaused' AS paused,
+        max(time) FILTER (kind = 'ActivityRetried') AS retried_time
+    FROM event_log.notes WHERE kind IN ('ActivityPaused', 'ActivityUnpaused', 'ActivityRetried') AND {AMONG}
+    GROUP BY ALL
+),
 beats AS (
     SELECT run_id, scheduled_event_id,
         arg_max({{'attempt': attempt, 'time': time, 'details': details}}, (attempt, time, rowid)) AS last
     FROM event_log.heartbeats WHERE {AMONG}
     GROUP BY run_id, scheduled_event_id
 )
-SELECT open.run_id, open.event_id, open.name, coalesce(tried.attempt, 0), tried.failure, tried.next_attempt_time,
-    tried.details, coalesce(dispatched.attempt, 0), open.deferred, last.attempt, last.time, last.details
+SELECT open.run_id, open.event_id, open.name, coalesce(tried.attempt, 0), tried.failure,
+    CASE WHEN operated.retried_time >= tried.ended_time THEN NULL ELSE tried.next_attempt_time END,
+    tried.details, coalesce(dispatched.attempt, 0), open.deferred, last.attempt, last.time, last.details,
+    coalesce(operated.paused, false)
 FROM open
+LEFT JOIN operated ON operated.run_id = open.run_id AND operated.scheduled_event_id = open.event_id
 LEFT JOIN tried ON tried.run_id = open.run_id AND tried.scheduled_event_id = open.event_id
 LEFT JOIN dispatched ON dispatched.run_id = open.run_id AND dispatched.scheduled_event_id = open.event_id
 LEFT JOIN beats ON beats.run_id = open.run_id AND beats.scheduled_event_id = open.event_id

@@ -91,8 +91,9 @@ class DefinitionRow(NamedTuple):
 class NoteRow(NamedTuple):
     """Something worth keeping about an execution that is no history event.
 
-    The kinds ``Suspended`` and ``Resumed`` are read by the ``executions`` view, and so is ``Pinned``: the
-    execution was moved to another version of its code, ``{"definition_hash": ..., "event_id": its last event}``.
+    The kind ``Pinned`` is read by the ``executions`` view: the execution was moved to another version of its code,
+    ``{"definition_hash": ..., "event_id": its last event}``. The kinds ``ActivityPaused``, ``ActivityUnpaused`` and
+    ``ActivityRetried`` tell what an operator did to the activity of ``{"scheduled_event_id": ...}``.
     """
 
     run_id: str
@@ -163,6 +164,8 @@ class PendingAttempt(NamedTuple):
     """The last attempt that a DispatchRow covers; 0 if none."""
     deferred: bool
     last_heartbeat: HeartbeatRow | None
+    is_paused: bool = False
+    """True if an operator paused the activity."""
 
     @property
     def authorised_attempt(self) -> int:

@@ -50,7 +50,8 @@ LOOKS: Mapping[str, Look] = {
     "Canceled": Look("⊘", "#6a7178", "cancelled"),
     "Terminated": Look("■", "#a63c6b", "terminated"),
     "TimedOut": Look("◷", "#b4521a", "timed out"),
-    "Suspended": Look("‖", "#7a5cc7", "suspended"),
+    "Paused": Look("‖", "#5b6b8c", "paused"),
+    "Suspended": Look("!", "#7a5cc7", "suspended"),
     "ContinuedAsNew": Look("↻", "#0f7986", "continued as new"),
     "Started": Look("►", "#1f6fd0", "running"),
     "Backoff": Look("↻", "#b4521a", "to retry"),
@@ -90,7 +91,7 @@ def progress_words(progress: Progress) -> list[str]:
         words.append(f"next timer {timer_words(progress['next_timer'])}")
     waited = progress["seconds"]
     seconds = f"{waited:.1f} s" if waited < 10 else seconds_words(waited)
-    stopped = progress["status"] in ("Running", "Suspended") and not progress["is_waited_for"]
+    stopped = progress["status"] in ("Running", "Paused", "Suspended") and not progress["is_waited_for"]
     words.append(f"stopped waiting after {seconds}" if stopped else seconds)
     return words
 

@@ -153,7 +153,7 @@ def execution_view(
     """
     groups = _groups(counts)
     pending = [_timer(row, now) for row in timers]
-    is_open = execution["status"] in ("Running", "Suspended")
+    is_open = execution["status"] in ("Running", "Paused", "Suspended")
     end = now if execution["duration"] is None else None
     return {
         "workflow_id": execution["workflow_id"],

@@ -68,8 +68,6 @@ STILL_TO_COME = {
     "ExternalWorkflowExecutionCancelRequested",
     "SignalExternalWorkflowExecutionFailed",
     "ExternalWorkflowExecutionSignaled",
-    "WorkflowExecutionPaused",
-    "WorkflowExecutionUnpaused",
 }
 """Event types that nothing writes yet."""
 

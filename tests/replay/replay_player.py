@@ -22,9 +22,11 @@ from nbflow.core.events import (
     TimerFired,
     TimerStarted,
     WorkflowExecutionCancelRequested,
+    WorkflowExecutionPaused,
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
+    WorkflowExecutionUnpaused,
     WorkflowExecutionUpdateAccepted,
 )
 from nbflow.core.failures import Failure, TimeoutType, failure_of_exception, timeout_failure
@@ -221,6 +223,12 @@ class Player:
 
     def cancel(self, cause: str = "") -> Player:
         return self.deliver((WorkflowExecutionCancelRequested, {"cause": cause}))
+
+    def pause(self) -> Player:
+        return self.deliver((WorkflowExecutionPaused, {"reason": "lunch"}))
+
+    def unpause(self) -> Player:
+        return self.deliver((WorkflowExecutionUnpaused, {}))
 
     def terminate(self) -> Player:
         return self.deliver((WorkflowExecutionTerminated, {"reason": "enough"}))

@@ -30,10 +30,11 @@ def moves(player: Player, body: Body, sent: int, asked: int) -> list[Callable[[]
     if sent < len(body.signals):
         name, args = body.signals[sent]
         possible.append(lambda: player.signal(name, *args))
-    if asked < len(body.updates):
+    if asked < len(body.updates) and player.instance.pause is None:
         possible.append(lambda: _update(player, *body.updates[asked]))
     if body.may_cancel and not player.instance.cancel_requested:
         possible.append(player.cancel)
+    possible.append(player.pause if player.instance.pause is None else player.unpause)
     return possible
 
 
@@ -59,7 +60,7 @@ class Played:
         self.look()
         for choice in [*choices, *[0] * MOST_MOVES][:MOST_MOVES]:
             possible = moves(player, body, sent, asked)
-            if player.instance.is_closed or not possible:
+            if player.instance.is_closed or possible == [player.pause]:
                 break
             before = len(player.history)
             asked += possible[choice % len(possible)]() == "asked"

@@ -104,6 +104,19 @@ class Story:
         self.add(events.WorkflowExecutionCompleted, result=Payload(result))
         return self
 
+    def terminated(self):
+        self.add(events.WorkflowExecutionTerminated, reason="enough")
+        return self
+
+    def paused(self, why=None):
+        """Pause it; suspend it if there is a failure to be the reason."""
+        self.add(events.WorkflowExecutionPaused, failure=why and failure_of("ValueError", why))
+        return self
+
+    def unpaused(self):
+        self.add(events.WorkflowExecutionUnpaused)
+        return self
+
 
 def failure_of(type_name, message, cause=None):
     """Return the failure of a plain exception."""

@@ -88,15 +88,34 @@ def test_the_version_a_run_was_last_moved_to_is_its_version(store, reader, story
 
 
 def test_a_suspended_run_is_open_and_says_so(store, reader, story):
-    """Notes suspend and resume an open run; a closing event ends that too."""
-    one = story().started()
-    one.note("Suspended")
-    store.commit(one.batch)
-    assert reader.run(one.run_id).status == "Suspended"
+    """Its pause has a failure; the end of the pause ends that too."""
+    one, rests = story().started().paused("odd"), story("rests").started().paused()
+    store.commit(one.batch), store.commit(rests.batch)
+    assert [reader.run(each.run_id).status for each in (one, rests)] == ["Suspended", "Paused"]
+    assert [row.workflow_id for row in reader.suspended_runs()] == ["w"]
+    assert {row.workflow_id: row.status for row in reader.open_runs(9)} == {"w": "Suspended", "rests": "Paused"}
     one.batch = type(one.batch)()
-    one.note("Resumed")
+    one.unpaused()
     store.commit(one.batch)
     assert reader.run(one.run_id).status == "Running"
+    assert reader.suspended_runs() == []
+
+
+def test_what_operators_did_to_an_activity_is_known_with_its_attempts(store, reader, story):
+    """The last pause or its end counts; a backoff that was cut short is over."""
+    one = story().started()
+    held, freed = one.scheduled(), one.scheduled()
+    for event_id in (held, freed):
+        one.tried(event_id, 1, next_attempt_time=one.now + 10**9)
+        one.note("ActivityPaused", f'{{"scheduled_event_id": {event_id}}}')
+    one.note("ActivityUnpaused", f'{{"scheduled_event_id": {freed}}}')
+    one.note("ActivityRetried", f'{{"scheduled_event_id": {freed}}}')
+    store.commit(one.batch)
+    pending = reader.pending_attempts([one.run_id])
+    assert [pending[one.run_id, it].is_paused for it in (held, freed)] == [True, False]
+    assert [pending[one.run_id, it].next_attempt_time is None for it in (held, freed)] == [False, True]
+    rows = store.sql("SELECT paused FROM activities ORDER BY scheduled_event_id").fetchall()
+    assert rows == [(True,), (False,)]
 
 
 def test_open_runs_with_pending_activities(store, reader, story):
@@ -208,7 +227,7 @@ def test_a_missing_value_is_a_damaged_store(reader):
 def test_counts(store, reader, story):
     """Status lines get the numbers of what is open."""
     open_, suspended, closed = story("o").started(), story("s").started(), story("c").started()
-    open_.scheduled(), open_.timer(9), suspended.note("Suspended"), closed.timer(9), closed.completed()
+    open_.scheduled(), open_.timer(9), suspended.paused("odd"), closed.timer(9), closed.completed()
     for one in (open_, suspended, closed):
         store.commit(one.batch)
     assert reader.counts()._asdict() == {
@@ -217,5 +236,5 @@ def test_counts(store, reader, story):
         "suspended_executions": 1,
         "pending_timers": 1,
         "open_activities": 1,
-        "events": 7,
+        "events": 8,
     }

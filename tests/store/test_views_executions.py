@@ -75,17 +75,20 @@ def test_times_length_and_duration(tell, story):
     assert ask(query) == [(BEGIN, BEGIN + timedelta(seconds=2), 2.0, 3)]
 
 
-def test_suspended_and_resumed(tell, story):
-    """An open execution is Suspended while its last note says so."""
-    suspended, resumed, closed = (story(name).started() for name in ("suspended", "resumed", "closed"))
-    suspended.note("Resumed"), suspended.note("Suspended")
-    resumed.note("Suspended"), resumed.note("Resumed")
-    closed.note("Suspended"), closed.completed()
-    ask = tell(suspended, resumed, closed)
-    assert ask("SELECT workflow_id, status FROM executions ORDER BY ALL") == [
-        ("closed", "Completed"),
-        ("resumed", "Running"),
-        ("suspended", "Suspended"),
+def test_paused_suspended_and_resumed(tell, story):
+    """An open execution is Paused while its last pause lasts, and Suspended if a failure is why."""
+    names = ("paused", "suspended", "resumed", "closed")
+    paused, suspended, resumed, closed = (story(name).started() for name in names)
+    paused.paused("odd").unpaused().paused()
+    suspended.paused().unpaused().paused("odd")
+    resumed.paused("odd").unpaused()
+    closed.paused("odd").terminated()
+    ask = tell(paused, suspended, resumed, closed)
+    assert ask("SELECT workflow_id, status, failure_message FROM executions ORDER BY ALL") == [
+        ("closed", "Terminated", "enough"),
+        ("paused", "Paused", None),
+        ("resumed", "Running", None),
+        ("suspended", "Suspended", "odd"),
     ]
 
 

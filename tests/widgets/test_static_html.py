@@ -156,7 +156,8 @@ def test_every_status_has_an_icon_and_a_colour_that_can_be_seen(status):
 
 def test_no_two_statuses_of_an_execution_differ_by_colour_alone():
     """Icons tell them apart for people and screens that don't see colours."""
-    statuses = ("Running", "Completed", "Failed", "Canceled", "Terminated", "TimedOut", "Suspended", "ContinuedAsNew")
+    open_, closed = ("Running", "Paused", "Suspended"), ("Completed", "Failed", "Canceled", "Terminated", "TimedOut")
+    statuses = (*open_, *closed, "ContinuedAsNew")
     assert len({LOOKS[status].icon for status in statuses}) == len(statuses)
 
 

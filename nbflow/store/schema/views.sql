@@ -48,12 +48,13 @@ WITH closings AS (
 lengths AS (
     SELECT run_id, max(event_id) AS history_length FROM event_log.events GROUP BY run_id
 ),
-suspended AS (
-    SELECT run_id
-    FROM event_log.notes
-    WHERE kind IN ('Suspended', 'Resumed')
+-- a pause that has a failure is a suspension: the code raised, and waits to be mended
+paused AS (
+    SELECT run_id, arg_max_null(attributes -> 'failure', event_id) AS failure
+    FROM event_log.events
+    WHERE event_type IN ('WorkflowExecutionPaused', 'WorkflowExecutionUnpaused')
     GROUP BY run_id
-    HAVING arg_max(kind, rowid) = 'Suspended'
+    HAVING arg_max(event_type, event_id) = 'WorkflowExecutionPaused'
 ),
 -- the version of its code that a run was last moved to
 pinned AS (
@@ -77,12 +78,13 @@ runs AS (
         closings.event_time AS close_time,
         closings.attributes AS closed,
         lengths.history_length,
-        suspended.run_id AS suspended_run_id,
+        paused.run_id AS paused_run_id,
+        paused.failure AS pause_failure,
         pinned.definition_hash AS pinned_hash
     FROM event_log.events AS started
     LEFT JOIN closings ON closings.run_id = started.run_id
     LEFT JOIN lengths ON lengths.run_id = started.run_id
-    LEFT JOIN suspended ON suspended.run_id = started.run_id
+    LEFT JOIN paused ON paused.run_id = started.run_id
     LEFT JOIN pinned ON pinned.run_id = started.run_id
     WHERE started.event_id = 1
 )
@@ -92,7 +94,8 @@ SELECT
     name AS workflow_type,
     CASE
         WHEN closing_type IS NOT NULL THEN closing_type[18:]
-        WHEN suspended_run_id IS NOT NULL THEN 'Suspended'
+        WHEN pause_failure IS NOT NULL THEN 'Suspended'
+        WHEN paused_run_id IS NOT NULL THEN 'Paused'
         ELSE 'Running'
     END AS status,
     make_timestamptz(event_time) AS start_time,
@@ -103,17 +106,19 @@ SELECT
     history_length,
     start.input AS input,
     CASE WHEN closing_type = 'WorkflowExecutionCompleted' THEN closed -> 'result' END AS result,
-    CASE closing_type
-        WHEN 'WorkflowExecutionFailed' THEN closed ->> '$.failure.type'
-        WHEN 'WorkflowExecutionTimedOut' THEN 'TimeoutError'
-        WHEN 'WorkflowExecutionTerminated' THEN 'TerminatedError'
-        WHEN 'WorkflowExecutionCanceled' THEN 'CancelledError'
+    CASE
+        WHEN closing_type IS NULL THEN pause_failure ->> 'type'
+        WHEN closing_type = 'WorkflowExecutionFailed' THEN closed ->> '$.failure.type'
+        WHEN closing_type = 'WorkflowExecutionTimedOut' THEN 'TimeoutError'
+        WHEN closing_type = 'WorkflowExecutionTerminated' THEN 'TerminatedError'
+        WHEN closing_type = 'WorkflowExecutionCanceled' THEN 'CancelledError'
     END AS failure_type,
-    CASE closing_type
-        WHEN 'WorkflowExecutionFailed' THEN closed ->> '$.failure.message'
-        WHEN 'WorkflowExecutionTimedOut' THEN 'workflow execution timed out'
-        WHEN 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
-        WHEN 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
+    CASE
+        WHEN closing_type IS NULL THEN pause_failure ->> 'message'
+        WHEN closing_type = 'WorkflowExecutionFailed' THEN closed ->> '$.failure.message'
+        WHEN closing_type = 'WorkflowExecutionTimedOut' THEN 'workflow execution timed out'
+        WHEN closing_type = 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
+        WHEN closing_type = 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
     END AS failure_message,
     start.memo AS memo,
     start.search_attributes AS search_attributes,
@@ -186,6 +191,14 @@ dispatched AS (
     )
     GROUP BY run_id, scheduled_event_id
 ),
+-- by an operator
+paused AS (
+    SELECT run_id, (body ->> 'scheduled_event_id')::INTEGER AS scheduled_event_id
+    FROM event_log.notes
+    WHERE kind IN ('ActivityPaused', 'ActivityUnpaused')
+    GROUP BY ALL
+    HAVING arg_max(kind, rowid) = 'ActivityPaused'
+),
 closed AS (
     SELECT run_id, event_time
     FROM event_log.events
@@ -207,6 +220,7 @@ joined AS (
         outcomes.attributes AS outcome,
         outcomes.event_time AS outcome_time,
         closed.event_time AS closed_time,
+        paused.run_id IS NOT NULL AS paused,
         coalesce(tried.attempt, 0) AS tried,
         tried.failure AS last_failure,
         tried.next_attempt_time,
@@ -219,6 +233,7 @@ joined AS (
     LEFT JOIN tried ON tried.run_id = scheduled.run_id AND tried.scheduled_event_id = scheduled.event_id
     LEFT JOIN dispatched ON dispatched.run_id = scheduled.run_id AND dispatched.scheduled_event_id = scheduled.event_id
     LEFT JOIN closed ON closed.run_id = scheduled.run_id
+    LEFT JOIN paused ON paused.run_id = scheduled.run_id AND paused.scheduled_event_id = scheduled.event_id
     WHERE scheduled.event_type = 'ActivityTaskScheduled'
 )
 SELECT
@@ -257,7 +272,8 @@ SELECT
         WHEN outcome_type IS NULL THEN last_failure ->> 'message'
     END AS failure_message,
     CASE WHEN outcome_type IS NULL AND closed_time IS NULL AND authorised <= tried THEN make_timestamptz(next_attempt_time) END
-        AS next_attempt_time
+        AS next_attempt_time,
+    paused AND outcome_type IS NULL AND closed_time IS NULL AS paused
 FROM joined;
 
 -- Attempts that produced the outcome are told by the history, all others by their own table.
@@ -321,13 +337,15 @@ CREATE OR REPLACE VIEW nbflow.failures AS
 WITH recorded AS (
     SELECT
         failed.workflow_id, failed.run_id, failed.event_id, failed.event_time AS time,
-        CASE WHEN failed.event_type = 'WorkflowExecutionFailed' THEN 'execution' ELSE 'activity' END AS failed,
+        CASE WHEN starts_with(failed.event_type, 'WorkflowExecution') THEN 'execution' ELSE 'activity' END AS failed,
         scheduled.name AS activity_type, failed.initiated_event_id AS scheduled_event_id, NULL AS attempt,
         failed.attributes -> 'failure' AS failure
     FROM event_log.events AS failed
     LEFT JOIN event_log.events AS scheduled
         ON scheduled.run_id = failed.run_id AND scheduled.event_id = failed.initiated_event_id
     WHERE failed.event_type IN ('WorkflowExecutionFailed', 'ActivityTaskFailed', 'ActivityTaskTimedOut')
+        -- what suspended an execution
+        OR (failed.event_type = 'WorkflowExecutionPaused' AND (failed.attributes -> 'failure') IS NOT NULL)
     UNION ALL
     SELECT
         runs.workflow_id, tried.run_id, NULL, tried.ended_time, 'attempt',

@@ -150,6 +150,7 @@ class Requests:
         for row in rows:
             run = RunState(row.run_id, row.workflow_id, row.workflow_type, row.status, row.definition_hash)
             self._latest.setdefault(row.workflow_id, self._known(run))
+        self._residency.expect(row.run_id for row in rows if row.status == "Running")
 
     def _known(self, run: RunState) -> RunState:
         return self._residency.runs.setdefault(run.run_id, run)

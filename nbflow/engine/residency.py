@@ -36,6 +36,7 @@ from nbflow.store import PendingAttempt
 __all__ = ["Residency"]
 
 _BATCH = 250
+_MANY = 8
 _SOON = 1_000_000
 """Microseconds: an execution that is due so soon does not leave memory before."""
 
@@ -73,6 +74,7 @@ class Residency:
         self._wanted: dict[str, list[Callable[[Execution | None], None]]] = {}
         self._lagging: dict[str, list[Callable[[Execution | None], None]]] = {}
         self._horizon = 0
+        self._expected: list[str] = []
         self.stopped: Exception | None = None
         """Why no execution comes back any more."""
         self.executions: OrderedDict[str, Execution] = OrderedDict()
@@ -124,12 +126,30 @@ class Residency:
         """Bring back, by one query, up to a few hundred executions somebody waits for."""
         run_ids = list(self._wanted)[:_BATCH]
         waiting = {run_id: self._wanted.pop(run_id) for run_id in run_ids}
-        for run_id in self.load([run_id for run_id in run_ids if run_id not in self.executions]):
-            self._lagging.setdefault(run_id, []).extend(waiting.pop(run_id))
-            self._journal.after_commit(self._want_lagging)
+        missing = [run_id for run_id in run_ids if run_id not in self.executions]
+        for run_id in self.load([*missing, *self._read_ahead(missing)]):
+            if run_id in waiting:
+                self._lagging.setdefault(run_id, []).extend(waiting.pop(run_id))
+                self._journal.after_commit(self._want_lagging)
         for run_id, actions in waiting.items():
             for action in actions:
                 action(self.executions.get(run_id))
+
+    def expect(self, run_ids: Iterable[str]) -> None:
+        """Take note of executions that may be wanted soon: those open when the store was opened."""
+        self._expected = list(run_ids)
+
+    def _read_ahead(self, missing: Sequence[str]) -> list[str]:
+        """Choose what else to bring back: who wants many at once after a start wants the others next."""
+        if len(missing) < _MANY or not self._expected:
+            return []
+        room = min(_BATCH, self._capacity - len(self.executions)) - len(missing)
+        chosen: list[str] = []
+        while self._expected and len(chosen) < room:
+            run_id = self._expected.pop()
+            if run_id not in self.executions and run_id not in missing:
+                chosen.append(run_id)
+        return chosen
 
     def _want_lagging(self) -> None:
         for run_id, actions in self._lagging.items():

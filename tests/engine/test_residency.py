@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+from concurrent.futures import Future
 
 import pytest
 
@@ -111,3 +112,23 @@ def test_start_delay_and_expiration_survive_absence() -> None:
         assert handles[0].result(timeout=10) > str(begin)
         assert handles[1].status == "TimedOut"
         assert (env.now() - begin).total_seconds() >= 7200
+
+
+def test_many_wanted_after_a_start_bring_the_others(tmp_path) -> None:
+    """Who signals eight after a restart signals the rest next: they are read with them, up to the capacity."""
+    path, options = tmp_path / "s.duckdb", EngineOptions(resident_executions=30)
+    with WorkflowEnvironment(path, options=options):
+        ids = [handle.workflow_id for handle in listening.start_many(range(40))]
+    with WorkflowEnvironment(path, options=options) as env:
+        engine = env.client.engine
+        assert not engine.residency.executions
+        number = env.client.codec.encode([1])
+
+        def signal_all(answer: Future[None]) -> None:
+            for workflow_id in ids[:8]:
+                engine.requests.signal(workflow_id, None, "number", number, Future())
+            answer.set_result(None)
+
+        engine.call(signal_all)  # in one turn
+        wait_until(lambda: len(engine.residency.executions) + 8 == 30)
+        assert [nbflow.get(workflow_id).result(timeout=10) for workflow_id in ids[:8]] == [x + 1 for x in range(8)]

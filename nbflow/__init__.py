@@ -33,6 +33,7 @@ from nbflow.exceptions import ApplicationError
 
 if TYPE_CHECKING:
     from nbflow.client import WorkflowHandle, close, executions, failures, get, open, sql, timers  # noqa: A004
+    from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "ApplicationError",
     "DeterminismWarning",
     "RetryPolicy",
+    "ScheduleHandle",
     "Workflow",
     "WorkflowHandle",
     "activity",
@@ -52,6 +54,7 @@ __all__ = [
     "failures",
     "gather",
     "get",
+    "get_schedule",
     "heartbeat",
     "info",
     "load_ipython_extension",
@@ -60,6 +63,8 @@ __all__ = [
     "open",
     "query",
     "random",
+    "schedule",
+    "schedules",
     "side_effect",
     "signal",
     "sleep",
@@ -79,6 +84,7 @@ _LATE = {
     **dict.fromkeys(
         ("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql", "timers"), "nbflow.client"
     ),
+    **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }
 """Names whose modules pull in DuckDB or IPython, by module: imported on first use."""

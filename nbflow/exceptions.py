@@ -24,6 +24,7 @@
         * WorkflowAlreadyStartedError an open execution has this id
         * WorkflowClosedError         the execution can't take requests any more
         * WorkflowSuspendedError      its code raised, and it waits to be resumed
+        * ScheduleNotFoundError       no such schedule
         * QueryError                  a query handler is missing or failed
         * UnknownUpdateError          an update handler is missing
         * UpdateLimitError            too many updates, at once or in all
@@ -59,7 +60,8 @@ __all__ = [
     "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
     "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MapError", "MissingDefinitionError", "NbflowError",
     "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
-    "ReadOnlyContextError", "ReplayMismatchError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError",
+    "ReadOnlyContextError", "ReplayMismatchError", "ScheduleNotFoundError", "SqlError", "StoreCorruptedError",
+    "StoreError", "StoreFullError",
     "StoreLockedError", "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError",
     "UnknownUpdateError", "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError",
     "WorkflowClosedError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError",
@@ -419,6 +421,23 @@ class WorkflowNotFoundError(ClientError):
     def __str__(self) -> str:
         run = f" (run {self.run_id})" if self.run_id else ""
         return f"no workflow execution {self.workflow_id!r}{run} in this store; nbflow.executions() lists what there is"
+
+
+class ScheduleNotFoundError(ClientError):
+    """No schedule has this id.
+
+    Parameters
+    ----------
+    schedule_id
+        What was asked for.
+    """
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(schedule_id)
+        self.schedule_id = schedule_id
+
+    def __str__(self) -> str:
+        return f"no schedule {self.schedule_id!r} in this store; nbflow.schedules() lists what there is"
 
 
 class WorkflowAlreadyStartedError(ClientError):

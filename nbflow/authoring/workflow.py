@@ -117,6 +117,10 @@ class Workflow(Generic[P, R]):
         """Say how this one differs from its definition: its options are of the start, not of the code."""
         return {}
 
+    def request(self, *args: P.args, **kwargs: P.kwargs) -> StartRequest:
+        """Bind a call without making it: for schedules, which make it later."""
+        return self._request(args, kwargs, self._options)
+
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: WorkflowOptions) -> StartRequest:
         if not kwargs and len(args) == self._exact_positionals:
             return args, kwargs, options

@@ -17,9 +17,11 @@ from nbflow.client.default import (
 )
 from nbflow.client.handle import WorkflowHandle, watch_waiting
 from nbflow.client.places import default_store_path
+from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
 
 __all__ = [
     "Client",
+    "ScheduleHandle",
     "WorkflowHandle",
     "close",
     "default_client",
@@ -27,8 +29,11 @@ __all__ = [
     "executions",
     "failures",
     "get",
+    "get_schedule",
     "open",
     "opened_client",
+    "schedule",
+    "schedules",
     "sql",
     "timers",
     "use_client",

@@ -27,6 +27,7 @@ from nbflow.core.commands import (
 )
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.failures import exception_of_failure
 from nbflow.core.handlers import RunningHandlers
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.core.messages import Messages
@@ -317,6 +318,7 @@ class EmbeddedRuntime:
         """The execution's identity."""
         started = self._started
         assert started is not None
+        before, failure = started.last_completion_result, started.continued_failure
         return WorkflowInfo(
             workflow_id=started.workflow_id,
             run_id=self.run_id,
@@ -327,6 +329,8 @@ class EmbeddedRuntime:
             run_key=started.run_key,
             memo=self.converter.decode(started.memo) if started.memo else {},
             search_attributes=dict(started.search_attributes or {}),
+            last_completion_result=self.converter.decode(before) if before else None,
+            last_failure=exception_of_failure(failure, self.converter) if failure else None,
         )
 
     def now(self) -> datetime:

@@ -40,6 +40,10 @@ class WorkflowInfo:
         Notes given at start.
     search_attributes
         Values given at start, for queries.
+    last_completion_result
+        Started by a schedule: what the last run that completed returned.
+    last_failure
+        How the run before failed, if it did.
     """
 
     workflow_id: str
@@ -51,6 +55,8 @@ class WorkflowInfo:
     run_key: str | None = None
     memo: Mapping[str, Any] = field(default_factory=dict)
     search_attributes: Mapping[str, Any] = field(default_factory=dict)
+    last_completion_result: Any = None
+    last_failure: BaseException | None = None
 
 
 class Runtime(Protocol):

@@ -37,6 +37,8 @@ from nbflow.engine.processes import ProcessRunner
 from nbflow.engine.requests import Requests, Start
 from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
+from nbflow.engine.schedule_requests import ScheduleRequests
+from nbflow.engine.schedules import Schedules
 from nbflow.engine.updates import Updates
 from nbflow.engine.watchdog import Watchdog
 from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
@@ -67,6 +69,8 @@ class EngineOptions:
         Seconds of deadlines kept in memory for executions that are not.
     deadlock_warning, deadlock_interrupt
         Seconds after which workflow code that does not yield is reported, and interrupted.
+    schedules
+        False to leave schedules that are due to another process.
     run_key
         The headless run this process belongs to, if any.
     identity
@@ -80,6 +84,7 @@ class EngineOptions:
     look_ahead: float = 300.0
     deadlock_warning: float = 2.0
     deadlock_interrupt: float = 10.0
+    schedules: bool = True
     run_key: str | None = None
     identity: str = field(default_factory=lambda: f"{os.getpid()}@nbflow")
 
@@ -147,6 +152,8 @@ class Engine:
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self.updates = Updates(parts, self.requests, options.identity)
         self.operators = Operators(parts, self.residency, self.activities, self.requests, options.identity)
+        self.schedules = Schedules(parts, self.requests, acts=options.schedules)
+        self.schedule_requests = ScheduleRequests(self.schedules)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
@@ -169,6 +176,7 @@ class Engine:
         self.operators.know_suspended(self._reader.suspended_runs())
         self.residency.recover(self._reader.open_runs_with_pending_activities())
         self.residency.look_ahead(round(self.options.look_ahead * 1_000_000))
+        self.schedules.recover()
         answer.set_result(None)
 
     @property
@@ -437,6 +445,7 @@ class Engine:
         """Something was defined: what lacked it may go on."""
         self.activities.unblock()
         self.operators.resume_mended()
+        self.schedules.look_again()
         lacking = [run_id for run_id, error in self.problems.items() if isinstance(error, MissingDefinitionError)]
         for run_id in lacking:
             del self.problems[run_id]

@@ -22,6 +22,7 @@ from nbflow.core.events import (
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
 )
+from nbflow.core.failures import Failure
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.payloads import Payload
@@ -56,6 +57,9 @@ class Start:
     keyword_input: Payload | None
     options: WorkflowOptions
     memo: Payload | None = None
+    last_completion_result: Payload | None = None
+    continued_failure: Failure | None = None
+    """How the run before ended, if a schedule starts this one."""
 
 
 class Requests:
@@ -97,6 +101,8 @@ class Requests:
         """Tells why a run will not close by itself, if it is suspended."""
         residency.on_forgotten = self._on_forgotten
         self.updates: Updates
+        self.on_end: Callable[[RunState, HistoryEvent], None] = lambda run, event: None  # noqa: ARG005
+        """Hears, before the commit, of every execution that closed."""
 
     @property
     def anyone_waits(self) -> bool:
@@ -124,6 +130,20 @@ class Requests:
             self._journal.answer_later(answer, _raiser(error))
         else:
             self._journal.answer(answer, runs)
+
+    def start_now(self, definition: Definition, start: Start, workflow_id: str) -> RunState:
+        """Start an execution whose id was looked up; for schedules."""
+        self._definitions.store(definition)
+        return self._start_one(definition, start, workflow_id)
+
+    def latest(self, workflow_ids: list[str]) -> dict[str, RunState]:
+        """Return the newest run of each workflow id that has one."""
+        self._look_up(workflow_ids)
+        return {workflow_id: self._latest[workflow_id] for workflow_id in workflow_ids if workflow_id in self._latest}
+
+    def known(self, run_id: str) -> RunState | None:
+        """Return what is in memory of a run."""
+        return self._residency.runs.get(run_id)
 
     def _workflow_id(self, definition: Definition, start: Start) -> tuple[str, bool]:
         """Return the execution's id, and whether it is surely new."""
@@ -210,6 +230,8 @@ class Requests:
             summary=options.summary,
             on_error=None if options.on_error == "fail" else options.on_error,
             identity=self._identity,
+            last_completion_result=start.last_completion_result,
+            continued_failure=start.continued_failure,
         )
 
     # Requests to one execution.
@@ -423,6 +445,7 @@ class Requests:
     def on_closed_event(self, run: RunState, event: HistoryEvent) -> None:
         """Tell those who wait, once the closing event is durable."""
         self._closings.add(run, event)
+        self.on_end(run, event)
         waiting = self._waiting.pop(run.run_id, None)
         for answer in waiting or ():
             self._journal.answer(answer, event)

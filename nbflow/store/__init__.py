@@ -15,6 +15,7 @@ from nbflow.store.rows import (
     NoteRow,
     PendingAttempt,
     RunRow,
+    ScheduleRow,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "PendingAttempt",
     "Reader",
     "RunRow",
+    "ScheduleRow",
 ]

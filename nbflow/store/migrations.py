@@ -23,7 +23,7 @@ def _views() -> str:
     return (_FILES / "views.sql").read_text(encoding="utf-8")
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Number of the newest migration."""
 
 

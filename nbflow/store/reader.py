@@ -146,6 +146,15 @@ class Reader:
         found: int | None = self._rows(reader_sql.NEXT_DEADLINE, [after])[0][0]
         return found
 
+    def closing_events(self, run_ids: Sequence[str]) -> dict[str, HistoryEvent]:
+        """Read the closing events of those runs that have closed, by run id."""
+        rows = self._among(reader_sql.CLOSING_EVENTS_OF, run_ids)
+        return {row[0]: event_of(row[1], row[2], row[3], json.loads(row[4])) for row in rows}
+
+    def schedules(self) -> list[tuple[str, str, str]]:
+        """Return each schedule's id, and its state and definition as JSON text, the oldest first."""
+        return self._rows(reader_sql.SCHEDULES)
+
     def definition(self, hash: str) -> DefinitionRow | None:  # noqa: A002  the column's name
         """Fetch a definition by its hash."""
         return self._definition("WHERE hash = $1", [hash])

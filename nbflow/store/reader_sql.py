@@ -7,6 +7,7 @@ from nbflow.core.events import CLOSING_EVENTS
 __all__ = [
     "AMONG",
     "BLOB",
+    "CLOSING_EVENTS_OF",
     "COUNTS",
     "DEFINITIONS",
     "DUE",
@@ -18,6 +19,7 @@ __all__ = [
     "PINS",
     "RUNS",
     "RUNS_WITH_OPEN_ACTIVITIES",
+    "SCHEDULES",
     "SUSPENDED_RUNS",
 ]
 
@@ -39,6 +41,21 @@ SELECT arg_max(run_id, (event_time, run_id))
 FROM event_log.events
 WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
 GROUP BY workflow_id
+"""
+
+CLOSING_EVENTS_OF = f"""
+SELECT run_id, event_type, event_id, event_time, attributes
+FROM event_log.events WHERE {AMONG} AND event_type IN {_CLOSING}
+"""
+
+# the last row tells the state, the last change what the schedule is
+SCHEDULES = """
+WITH schedules AS (
+    SELECT schedule_id, arg_max(kind, rowid) AS last_kind, arg_max(state, rowid) AS state,
+        arg_max(body, rowid) FILTER (kind IN ('Created', 'Updated')) AS body, min(rowid) AS first
+    FROM event_log.schedules GROUP BY schedule_id
+)
+SELECT schedule_id, state, body FROM schedules WHERE last_kind <> 'Deleted' ORDER BY first
 """
 
 BLOB = "SELECT encoding, data FROM event_log.payloads WHERE sha256 = $1 LIMIT 1"

@@ -23,6 +23,7 @@ __all__ = [
     "NoteRow",
     "PendingAttempt",
     "RunRow",
+    "ScheduleRow",
 ]
 
 
@@ -104,6 +105,24 @@ class NoteRow(NamedTuple):
     """JSON text."""
 
 
+class ScheduleRow(NamedTuple):
+    """One change or action of a schedule."""
+
+    schedule_id: str
+    time: int
+    kind: str
+    nominal_time: int | None
+    workflow_id: str | None
+    run_id: str | None
+    next_time: int | None
+    state: str
+    """What changes of the schedule, as it is from here on; JSON text."""
+    body: str
+    """JSON text."""
+    payloads: tuple[Payload, ...] = ()
+    """The encoded values that the body holds."""
+
+
 @dataclass(slots=True)
 class Batch:
     """All that one commit makes durable, together or not at all.
@@ -113,7 +132,7 @@ class Batch:
     events
         ``(run_id, workflow_id, event, deferred)``; ``deferred`` says of an ActivityTaskScheduled
         that this commit does not yet allow its first attempt.
-    attempts, dispatches, heartbeats, logs, definitions, notes
+    attempts, dispatches, heartbeats, logs, definitions, notes, schedules
         Rows for the other tables.
     """
 
@@ -124,6 +143,7 @@ class Batch:
     logs: list[LogRow] = field(default_factory=list)
     definitions: list[DefinitionRow] = field(default_factory=list)
     notes: list[NoteRow] = field(default_factory=list)
+    schedules: list[ScheduleRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.events) or self.has_more_than_events
@@ -131,7 +151,10 @@ class Batch:
     @property
     def has_more_than_events(self) -> bool:
         """True if a table other than the events' gets rows."""
-        return bool(self.attempts or self.dispatches or self.heartbeats or self.logs or self.definitions or self.notes)
+        return bool(
+            self.attempts or self.dispatches or self.heartbeats or self.logs or self.definitions or self.notes
+            or self.schedules
+        )  # fmt: skip
 
 
 class RunRow(NamedTuple):

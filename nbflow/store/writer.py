@@ -10,7 +10,7 @@ import duckdb
 
 from nbflow.core.payloads import Blob, Payload
 from nbflow.store.event_rows import blobs_of_failure, row_of
-from nbflow.store.rows import AttemptRow, Batch, HeartbeatRow
+from nbflow.store.rows import AttemptRow, Batch, HeartbeatRow, ScheduleRow
 
 __all__ = ["Writer"]
 
@@ -83,6 +83,7 @@ class Writer:
                 "logs": batch.logs,
                 "definitions": batch.definitions,
                 "notes": batch.notes,
+                "schedules": [_schedule_row(row, blobs) for row in batch.schedules],
             }
             tables.update({table: rows for table, rows in more.items() if rows})
         fresh = self._not_stored_yet(blobs) if blobs else []
@@ -151,6 +152,11 @@ def _attempt_row(row: AttemptRow, blobs: dict[str, Blob]) -> tuple[Any, ...]:
 
 def _heartbeat_row(row: HeartbeatRow, blobs: dict[str, Blob]) -> tuple[Any, ...]:
     return (*row[:4], _text(row.details, blobs))
+
+
+def _schedule_row(row: ScheduleRow, blobs: dict[str, Blob]) -> tuple[Any, ...]:
+    blobs.update((blob.sha256, blob) for payload in row.payloads for blob in payload.blobs)
+    return row[:9]
 
 
 def _text(payload: Payload | None, blobs: dict[str, Blob]) -> str | None:

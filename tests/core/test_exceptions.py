@@ -21,7 +21,7 @@ SAMPLES = {
     "activity_type": "fetch", "activity_id": "3", "scheduled_event_id": 5, "retry_state": "TIMEOUT",
     "timeout_type": "HEARTBEAT", "last_heartbeat_details": {"done": 3}, "event": "event 2", "command": "StartTimer",
     "line": "a.py:3", "definition_hash": ("a", "b"), "known": ("add", "remove"), "update_name": "add",
-    "update_id": "u-1", "is_rejected": True, "report": ("replayed", "mismatches"),
+    "update_id": "u-1", "is_rejected": True, "schedule_id": "nightly", "report": ("replayed", "mismatches"),
 }  # fmt: skip
 
 

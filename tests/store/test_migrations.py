@@ -28,18 +28,19 @@ def test_opening_again_changes_nothing(path):
     """Migrations and views are applied once."""
     for _ in range(2):
         with EventStore.open(path) as store:
-            assert meta(store, "schema_version") == [(str(migrations.SCHEMA_VERSION),)]
+            assert meta(store, "schema_version") == [(str(n + 1),) for n in range(migrations.SCHEMA_VERSION)]
             assert len(meta(store, "views")) == len(meta(store, "store_id")) == 1
 
 
 def test_an_older_store_is_migrated_and_keeps_its_rows(path, monkeypatch):
     """A new migration runs once, in a transaction, and the version follows."""
-    files = [*migrations._migrations(), (2, "ALTER TABLE event_log.notes ADD COLUMN author VARCHAR")]
+    newest = migrations.SCHEMA_VERSION + 1
+    files = [*migrations._migrations(), (newest, "ALTER TABLE event_log.notes ADD COLUMN author VARCHAR")]
     monkeypatch.setattr(migrations, "_migrations", lambda: files)
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", newest)
     for _ in range(2):
         with EventStore.open(path) as store:
-            assert meta(store, "schema_version") == [("1",), ("2",)]
+            assert meta(store, "schema_version")[-2:] == [(str(newest - 1),), (str(newest),)]
             assert store.sql("SELECT count(author) FROM event_log.notes").fetchall() == [(0,)]
             assert store.reader().counts().executions == 1
 
@@ -47,7 +48,7 @@ def test_an_older_store_is_migrated_and_keeps_its_rows(path, monkeypatch):
 def test_a_migration_that_fails_leaves_the_store_as_it_was(path, monkeypatch):
     """Half a migration is none."""
     broken = "CREATE TABLE event_log.half (a INT); SELECT no_such_function()"
-    files = [*migrations._migrations(), (2, broken)]
+    files = [*migrations._migrations(), (migrations.SCHEMA_VERSION + 1, broken)]
     monkeypatch.setattr(migrations, "_migrations", lambda: files)
     with pytest.raises(Exception, match="no_such_function"):
         EventStore.open(path)

@@ -468,14 +468,63 @@ SELECT
     NULL::VARCHAR AS failure_message
 WHERE false;
 
+-- One row a schedule that has not been deleted: its last row tells how it stands, its last change what it is.
 CREATE OR REPLACE VIEW nbflow.schedules AS
+WITH lives AS (
+    SELECT
+        schedule_id,
+        arg_max(kind, rowid) AS last_kind,
+        arg_max(state, rowid) AS state,
+        arg_max_null(next_time, rowid) AS next_time,
+        arg_max(body, rowid) FILTER (kind IN ('Created', 'Updated')) AS body,
+        max(time) FILTER (kind = 'Created') AS created_time,
+        max(time) FILTER (kind IN ('Created', 'Updated')) AS updated_time
+    FROM event_log.schedules
+    GROUP BY schedule_id
+),
+fired AS (
+    SELECT
+        schedule_id, arg_max(workflow_id, rowid) AS workflow_id, arg_max(run_id, rowid) AS run_id, max(time) AS time,
+        arg_max(nominal_time, rowid) AS nominal_time
+    FROM event_log.schedules
+    WHERE kind = 'Fired'
+    GROUP BY schedule_id
+)
 SELECT
-    NULL::VARCHAR AS schedule_id,
-    NULL::VARCHAR AS workflow_type,
-    NULL::VARCHAR AS workflow_id,
-    NULL::VARCHAR AS run_id,
-    NULL::JSON AS spec,
-    NULL::BOOLEAN AS paused,
-    NULL::TIMESTAMPTZ AS last_time,
-    NULL::TIMESTAMPTZ AS next_time
-WHERE false;
+    lives.schedule_id,
+    body ->> 'workflow_type' AS workflow_type,
+    -- the last execution that it started
+    fired.workflow_id,
+    fired.run_id,
+    body -> 'spec' AS spec,
+    (state ->> 'paused')::BOOLEAN AS paused,
+    make_timestamptz(fired.time) AS last_time,
+    make_timestamptz(lives.next_time) AS next_time,
+    state ->> 'note' AS note,
+    body ->> 'overlap' AS overlap,
+    (state ->> 'actions')::BIGINT AS actions,
+    (state ->> 'skipped')::BIGINT AS skipped,
+    (state ->> 'missed')::BIGINT AS missed,
+    json_array_length(state, '$.waiting')::BIGINT AS waiting,
+    (state ->> 'remaining')::BIGINT AS remaining_actions,
+    make_timestamptz(fired.nominal_time) AS last_nominal_time,
+    make_timestamptz(created_time) AS created_time,
+    make_timestamptz(updated_time) AS updated_time,
+    body -> 'input' AS input,
+    CASE WHEN body ->> 'memo' IS NOT NULL THEN body -> 'memo' END AS memo,
+    body ->> 'definition_hash' AS definition_hash
+FROM lives
+LEFT JOIN fired ON fired.schedule_id = lives.schedule_id
+WHERE last_kind <> 'Deleted';
+
+CREATE OR REPLACE VIEW nbflow.schedule_events AS
+SELECT
+    schedule_id,
+    make_timestamptz(time) AS time,
+    kind,
+    make_timestamptz(nominal_time) AS nominal_time,
+    workflow_id,
+    run_id,
+    make_timestamptz(next_time) AS next_time,
+    body::JSON AS body
+FROM event_log.schedules;

@@ -32,7 +32,18 @@ from nbflow.core.retry import RetryPolicy
 from nbflow.exceptions import ApplicationError
 
 if TYPE_CHECKING:
-    from nbflow.client import WorkflowHandle, close, executions, failures, get, open, sql, timers  # noqa: A004
+    from nbflow.client import (
+        WorkflowHandle,
+        close,
+        executions,
+        export_history,
+        failures,
+        get,
+        import_history,
+        open,  # noqa: A004
+        sql,
+        timers,
+    )
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -51,11 +62,13 @@ __all__ = [
     "all_handlers_finished",
     "close",
     "executions",
+    "export_history",
     "failures",
     "gather",
     "get",
     "get_schedule",
     "heartbeat",
+    "import_history",
     "info",
     "load_ipython_extension",
     "logger",
@@ -81,9 +94,8 @@ __all__ = [
 ]
 
 _LATE = {
-    **dict.fromkeys(
-        ("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql", "timers"), "nbflow.client"
-    ),
+    **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
+    **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }

@@ -30,6 +30,8 @@
         * UpdateLimitError            too many updates, at once or in all
         * EngineClosedError           the engine was closed or has stopped
         * SqlError                    the SQL does not parse, fails, or would change something
+        * HistoryConflictError        the store has another history under the run id that is imported
+    * HistoryFormatError              a file holds no history, or a history has no such form
     * StoreError                      the event log can't be used
         * StoreLockedError            another process holds it
         * StoreCorruptedError         the file is damaged
@@ -58,7 +60,8 @@ from typing import Any
 __all__ = [
     "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError",
     "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
-    "FailureError", "ForeignStoreError", "HistoryCorruptedError", "MapError", "MissingDefinitionError", "NbflowError",
+    "FailureError", "ForeignStoreError", "HistoryConflictError", "HistoryCorruptedError", "HistoryFormatError",
+    "MapError", "MissingDefinitionError", "NbflowError",
     "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
     "ReadOnlyContextError", "ReplayMismatchError", "ScheduleNotFoundError", "SqlError", "StoreCorruptedError",
     "StoreError", "StoreFullError",
@@ -483,6 +486,8 @@ class WorkflowClosedError(ClientError):
 
     def __str__(self) -> str:
         which = f"{self.workflow_id!r} (run {self.run_id})"
+        if self.status == "Imported":
+            return f"workflow execution {which} was imported while it was open: it runs elsewhere, ask there"
         return f"workflow execution {which} is already {self.status}; it takes no more requests"
 
 
@@ -545,6 +550,14 @@ class EngineClosedError(ClientError):
 
 class SqlError(ClientError):
     """The SQL does not parse, fails, or would change something without leave."""
+
+
+class HistoryConflictError(ClientError):
+    """The store has another history under the run id that is imported."""
+
+
+class HistoryFormatError(NbflowError):
+    """A file holds no history, or a history can't be written in the form that was asked for."""
 
 
 class StoreError(NbflowError):

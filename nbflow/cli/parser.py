@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from nbflow.cli import reads, requests, run
+from nbflow.cli import interchange, reads, requests, run
 
-_COMMANDS = (run, reads, requests)
+_COMMANDS = (run, reads, requests, interchange)
 
 
 class UsageProblem(Exception):  # noqa: N818  it is what a person did, told to them; nothing else catches it

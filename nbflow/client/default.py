@@ -19,8 +19,10 @@ __all__ = [
     "close",
     "default_client",
     "executions",
+    "export_history",
     "failures",
     "get",
+    "import_history",
     "open",
     "opened_client",
     "sql",
@@ -152,6 +154,69 @@ def executions(where: str | None = None) -> pd.DataFrame:
     """
     condition = f"WHERE {where}" if where else ""
     return default_client().sql(f"SELECT * FROM executions {condition} ORDER BY start_time DESC")  # noqa: S608  the user's own SQL
+
+
+def export_history(
+    workflow_id: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    run_id: str | None = None,
+    format: str = "temporal",  # noqa: A002  the public name
+) -> dict[str, Any]:
+    """Write an execution's history as JSON, for Temporal's tools or for another store.
+
+    Parameters
+    ----------
+    workflow_id
+        Its id.
+    path
+        A file to write it to as well.
+    run_id
+        Which run; default the latest.
+    format
+        ``"temporal"`` or ``"json"``, as in :meth:`WorkflowHandle.export`.
+
+    Returns
+    -------
+    dict
+        The history.
+    """
+    from nbflow.client.interchange import write_json
+
+    tree = get(workflow_id, run_id).export(format)
+    if path is not None:
+        write_json(tree, path)
+    return tree
+
+
+def import_history(
+    *paths: str | os.PathLike[str], workflow_id: str | None = None, run_id: str | None = None
+) -> list[WorkflowHandle]:
+    """Take histories from elsewhere into the store, to be asked and replayed; they are never run here.
+
+    Parameters
+    ----------
+    *paths
+        JSON files: of ``temporal workflow show --output json``, of temporalio's ``WorkflowHistory.to_json``, or
+        of :func:`export_history`.
+    workflow_id, run_id
+        Whose history it is, where a file does not say it.
+
+    Returns
+    -------
+    list of WorkflowHandle
+        One a file. What the store has already is not written again.
+
+    Raises
+    ------
+    HistoryFormatError
+        When a file holds something else.
+    HistoryConflictError
+        When the store has another history under a run id; nothing is imported then.
+    """
+    from nbflow.client.interchange import import_files
+
+    return import_files(default_client(), paths, workflow_id, run_id)
 
 
 def timers() -> pd.DataFrame:

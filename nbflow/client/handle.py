@@ -336,7 +336,8 @@ class WorkflowHandle(OperatorVerbs):
     @property
     def status(self) -> str:
         """Running, Paused, Suspended, Completed, Failed, Canceled, Terminated, TimedOut or ContinuedAsNew."""
-        return str(self._call(self._client.engine.requests.describe).status)
+        status = str(self._call(self._client.engine.requests.describe).status)
+        return "Running" if status == "Imported" else status
 
     def describe(self) -> dict[str, Any]:
         """Return the execution's row of the ``executions`` view."""
@@ -356,6 +357,24 @@ class WorkflowHandle(OperatorVerbs):
         return self._client.sql(
             "SELECT * FROM events WHERE run_id = $run_id ORDER BY event_id", {"run_id": self.run_id}
         )
+
+    def export(self, format: str = "temporal") -> dict[str, Any]:  # noqa: A002  the public name
+        """Return the history as JSON for elsewhere.
+
+        Parameters
+        ----------
+        format
+            ``"temporal"``: as ``temporal workflow show --output json`` has it; ``"json"``: as the log has it, with
+            nothing left out.
+
+        Returns
+        -------
+        dict
+            Large values are inside it.
+        """
+        from nbflow.client.interchange import export_handle
+
+        return export_handle(self, self._client, format)  # type: ignore[arg-type]  # the Client itself
 
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id!r} run {self.run_id}>"

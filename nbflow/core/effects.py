@@ -26,6 +26,11 @@ from nbflow.core.events import (
     WorkflowExecutionUnpaused,
     WorkflowExecutionUpdateAccepted,
     WorkflowExecutionUpdateCompleted,
+    WorkflowTaskCompleted,
+    WorkflowTaskFailed,
+    WorkflowTaskScheduled,
+    WorkflowTaskStarted,
+    WorkflowTaskTimedOut,
 )
 from nbflow.core.failures import ACTIVITY as ACTIVITY_FAILURE
 from nbflow.core.failures import Failure, exception_of_failure
@@ -160,6 +165,14 @@ def _timer_fired(instance: WorkflowInstance, event: TimerFired) -> bool:
     return True
 
 
+def _task_started(_instance: WorkflowInstance, _event: WorkflowTaskStarted) -> bool:
+    return True  # it brings the time, and the code runs
+
+
+def _no_effect(_instance: WorkflowInstance, _event: HistoryEvent) -> bool:
+    return False
+
+
 APPLICATIONS: dict[type[HistoryEvent], Application] = {
     WorkflowExecutionStarted: _started,
     WorkflowExecutionSignaled: _signaled,
@@ -175,6 +188,11 @@ APPLICATIONS: dict[type[HistoryEvent], Application] = {
     ActivityTaskTimedOut: _activity_failed,
     ActivityTaskCanceled: _activity_canceled,
     TimerFired: _timer_fired,
+    WorkflowTaskScheduled: _no_effect,
+    WorkflowTaskStarted: _task_started,
+    WorkflowTaskCompleted: _no_effect,
+    WorkflowTaskFailed: _no_effect,
+    WorkflowTaskTimedOut: _no_effect,
 }
 
 

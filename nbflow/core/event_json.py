@@ -11,14 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from nbflow.core.events import EVENT_TYPES, HistoryEvent
+from nbflow.core.events import EVENT_TYPES, HistoryEvent, OtherEvent
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
 from nbflow.exceptions import HistoryCorruptedError
 
-__all__ = ["attributes_json", "event_from_attributes", "initiated_event_id", "name_of"]
+__all__ = ["attributes_json", "event_from_attributes", "initiated_event_id", "name_of", "type_name"]
 
 _dumps: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=False).encode
+
+
+_AS_TOLD = "temporal"
+"""The one attribute of an event that nbflow has no class for: what the server told of it."""
 
 
 class _Shape:
@@ -54,6 +58,8 @@ def attributes_json(event: HistoryEvent) -> str:
     str
         A JSON object.
     """
+    if type(event) is OtherEvent:
+        return _dumps({_AS_TOLD: event.attributes})
     shape = _SHAPES[type(event).__name__]
     parts = []
     for name, prefix in shape.prefixes.items():
@@ -102,6 +108,10 @@ def event_from_attributes(
         know are left out.
     """
     shape = _SHAPES.get(event_type)
+    if shape is None and _AS_TOLD in attributes:
+        return OtherEvent(
+            event_id=event_id, event_time=event_time, event_type=event_type, attributes=attributes[_AS_TOLD]
+        )
     if shape is None:
         msg = f"event {event_id} has the unknown type {event_type!r}; a newer nbflow may have written it"
         raise HistoryCorruptedError(msg)
@@ -127,6 +137,11 @@ def _read(shape: _Shape, name: str, value: Any, event_id: int) -> Any:
     except (AttributeError, TypeError, ValueError) as error:
         msg = f"event {event_id} ({shape.cls.__name__}) has an attribute {name!r} that is none: {value!r}"
         raise HistoryCorruptedError(msg) from error
+
+
+def type_name(event: HistoryEvent) -> str:
+    """Return the name of an event's type, as the log has it."""
+    return event.event_type if type(event) is OtherEvent else type(event).__name__
 
 
 def name_of(event: HistoryEvent) -> str | None:

@@ -38,6 +38,14 @@ from nbflow.core.message_events import (
 )
 from nbflow.core.payloads import Payload
 from nbflow.core.records import record_type
+from nbflow.core.task_events import (
+    OtherEvent,
+    WorkflowTaskCompleted,
+    WorkflowTaskFailed,
+    WorkflowTaskScheduled,
+    WorkflowTaskStarted,
+    WorkflowTaskTimedOut,
+)
 
 __all__ = [
     "CLOSING_EVENTS",
@@ -60,6 +68,7 @@ __all__ = [
     "ExternalWorkflowExecutionSignaled",
     "HistoryEvent",
     "MarkerRecorded",
+    "OtherEvent",
     "RequestCancelExternalWorkflowExecutionFailed",
     "RequestCancelExternalWorkflowExecutionInitiated",
     "SignalExternalWorkflowExecutionFailed",
@@ -84,6 +93,11 @@ __all__ = [
     "WorkflowExecutionUpdateAccepted",
     "WorkflowExecutionUpdateCompleted",
     "WorkflowPropertiesModified",
+    "WorkflowTaskCompleted",
+    "WorkflowTaskFailed",
+    "WorkflowTaskScheduled",
+    "WorkflowTaskStarted",
+    "WorkflowTaskTimedOut",
 ]
 
 
@@ -406,6 +420,11 @@ EVENT_TYPES: dict[str, type[HistoryEvent]] = {
         WorkflowPropertiesModified,
         WorkflowExecutionPaused,
         WorkflowExecutionUnpaused,
+        WorkflowTaskScheduled,
+        WorkflowTaskStarted,
+        WorkflowTaskCompleted,
+        WorkflowTaskFailed,
+        WorkflowTaskTimedOut,
     )
 }
 

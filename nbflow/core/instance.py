@@ -70,6 +70,8 @@ class WorkflowInstance(EmbeddedRuntime):
         self.cancel_requested = False
         self.pause: WorkflowExecutionPaused | None = None
         """What paused the execution, while it is paused."""
+        self.in_workflow_tasks = False
+        """True while a history is replayed that has workflow tasks: a task hands over its messages first."""
         self.activities: dict[int, ActivityHandle] = {}
         """Activities without an outcome, by scheduled_event_id."""
         self.timers: dict[int, DurableTimer] = {}
@@ -181,7 +183,7 @@ class WorkflowInstance(EmbeddedRuntime):
         return application(self, event)
 
     def _step(self, event: HistoryEvent) -> None:
-        if event.event_id <= self._last_event_id:
+        if event.event_id <= self._last_event_id and not self.in_workflow_tasks:
             msg = f"run {self.run_id}: event {event.event_id} comes after event {self._last_event_id}"
             raise HistoryCorruptedError(msg)
         self._last_event_id = event.event_id

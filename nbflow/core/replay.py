@@ -15,6 +15,7 @@ from nbflow.core.events import (
     WorkflowExecutionStarted,
 )
 from nbflow.core.instance import WorkflowInstance
+from nbflow.core.workflow_tasks import commands_of, has_workflow_tasks, task_activations
 from nbflow.exceptions import HistoryCorruptedError
 
 __all__ = ["activations", "replay"]
@@ -85,12 +86,15 @@ def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[
     """
     history = list(history)
     _check_ids(history)
-    instance.recorded_commands = [event for event in history if type(event) in COMMAND_EVENTS]
+    instance.in_workflow_tasks = in_tasks = has_workflow_tasks(history)
+    instance.recorded_commands = (
+        commands_of(history) if in_tasks else [event for event in history if type(event) in COMMAND_EVENTS]
+    )
     for event in instance.recorded_commands:
         if type(event) is MarkerRecorded and event.marker_name == "side_effect":
             instance.recorded_side_effects[_marker_id(event)] = event.details["data"]
     try:
-        instance.replay(activations(history))
+        instance.replay(task_activations(history) if in_tasks else activations(history))
     except BaseException:
         instance.evict()  # half-way replayed it is of no use
         raise

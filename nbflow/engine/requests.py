@@ -310,6 +310,8 @@ class Requests:
         """Ask an execution to cancel; nothing happens if it has closed or was asked before."""
         require_text("the reason of a cancellation", reason)
         run = self.find(workflow_id, run_id)
+        if run.status == "Imported":
+            raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
         if not run.is_open:
             answer.set_result(False)
             return
@@ -418,6 +420,8 @@ class Requests:
         problem = self._problems.get(run.run_id)
         if problem is not None:
             raise problem
+        if run.status == "Imported":
+            raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
         suspension = self.suspension(run)
         if suspension is not None:
             self._journal.answer_later(answer, _raiser(suspension))

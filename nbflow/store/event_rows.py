@@ -12,7 +12,7 @@ from json.encoder import encode_basestring as _quoted
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from nbflow.core.event_json import attributes_json, event_from_attributes, initiated_event_id, name_of
+from nbflow.core.event_json import attributes_json, event_from_attributes, initiated_event_id, name_of, type_name
 from nbflow.core.events import (
     EVENT_TYPES,
     ActivityTaskCompleted,
@@ -20,6 +20,7 @@ from nbflow.core.events import (
     ActivityTaskStarted,
     HistoryEvent,
     MarkerRecorded,
+    OtherEvent,
     TimerFired,
     TimerStarted,
     WorkflowExecutionCompleted,
@@ -42,15 +43,15 @@ def row_of(run_id: str, workflow_id: str, event: HistoryEvent, deferred: bool, b
 
 
 def _general_row(run_id: str, workflow_id: str, event: HistoryEvent, deferred: bool, blobs: dict[str, Blob]) -> Row:
-    cls = type(event)
-    _collect(event, blobs)
+    if type(event) is not OtherEvent:
+        _collect(event, blobs)
     due = None
     if isinstance(event, WorkflowExecutionStarted):
         due = event.workflow_execution_expiration_time
         if event.first_workflow_task_backoff is not None:
             due, deferred = event.event_time + int(event.first_workflow_task_backoff * 1_000_000), True
     return (
-        run_id, workflow_id, event.event_id, event.event_time, cls.__name__,
+        run_id, workflow_id, event.event_id, event.event_time, type_name(event),
         name_of(event), initiated_event_id(event), due, deferred, attributes_json(event),
     )  # fmt: skip
 

@@ -107,6 +107,10 @@ class Reader:
         """
         return dict(self._among(reader_sql.PINS, run_ids))
 
+    def is_imported(self, run_id: str) -> bool:
+        """Say whether a run is a mere record, imported from elsewhere."""
+        return bool(self._rows(reader_sql.IS_IMPORTED, [run_id])[0][0])
+
     def open_runs_with_pending_activities(self) -> list[str]:
         """Name the open runs that wait for an activity, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]

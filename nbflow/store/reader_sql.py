@@ -12,6 +12,7 @@ __all__ = [
     "DEFINITIONS",
     "DUE",
     "HISTORIES",
+    "IS_IMPORTED",
     "NEWEST_RUNS",
     "NEXT_DEADLINE",
     "OPEN_RUNS",
@@ -27,6 +28,11 @@ __all__ = [
 _CLOSING = str(tuple(sorted({*(cls.__name__ for cls in CLOSING_EVENTS), "WorkflowExecutionContinuedAsNew"})))
 _OUTCOMES = "('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')"
 
+# mere records of what ran elsewhere: no engine runs them, whether they have closed or not
+_IMPORTED = "(SELECT run_id FROM event_log.notes WHERE kind = 'Imported')"
+
+IS_IMPORTED = f"SELECT $1 IN {_IMPORTED}"
+
 # $1: run ids, $2 and $3: the smallest and the largest. With the bounds, DuckDB skips what was written at other times.
 AMONG = "run_id BETWEEN $2 AND $3 AND run_id IN (SELECT unnest($1))"
 
@@ -36,10 +42,14 @@ FROM event_log.events WHERE {AMONG}
 ORDER BY run_id, event_id
 """
 
-NEWEST_RUNS = """
-SELECT arg_max(run_id, (event_time, run_id))
-FROM event_log.events
-WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
+# a record from elsewhere only where there is no run of this store's own
+NEWEST_RUNS = f"""
+SELECT arg_max(run_id, (is_own, event_time, run_id))
+FROM (
+    SELECT workflow_id, run_id, event_time, run_id NOT IN {_IMPORTED} AS is_own
+    FROM event_log.events
+    WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
+)
 GROUP BY workflow_id
 """
 
@@ -93,6 +103,7 @@ WITH runs AS (
 paused AS ({_PAUSED} AND {AMONG} {_STILL})
 SELECT run_id, workflow_id, coalesce(workflow_type, ''),
     CASE WHEN closing_type IS NOT NULL THEN closing_type[18:]
+        WHEN run_id IN {_IMPORTED} THEN 'Imported'
         ELSE coalesce(paused.status, 'Running') END,
     coalesce(start_time, 0), close_time, history_length,
     coalesce(pinned.definition_hash, runs.definition_hash, '')
@@ -111,7 +122,7 @@ LEFT JOIN paused USING (run_id)
 WHERE event_id = 1 AND NOT EXISTS (
     FROM event_log.events AS closing
     WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
-)
+) AND run_id NOT IN {_IMPORTED}
 ORDER BY event_time DESC LIMIT $1
 """
 
@@ -142,7 +153,7 @@ _DEADLINES = f"""
         FROM event_log.events AS closing
         WHERE closing.run_id = deadlines.run_id
         AND closing.event_type IN {_CLOSING}
-    )
+    ) AND run_id NOT IN {_IMPORTED}
 """
 
 DUE = f"""
@@ -214,7 +225,7 @@ _OPEN_ACTIVITIES = f"""
     ) AND NOT EXISTS (
         FROM event_log.events AS closing
         WHERE closing.run_id = scheduled.run_id AND closing.event_type IN {_CLOSING}
-    )
+    ) AND run_id NOT IN {_IMPORTED}
 """
 
 RUNS_WITH_OPEN_ACTIVITIES = f"SELECT DISTINCT run_id FROM ({_OPEN_ACTIVITIES}) ORDER BY run_id"

@@ -36,6 +36,7 @@ BY_TYPE = {
     "Payload": payloads,
     "Failure": failures,
     "Mapping[str, Any]": st.dictionaries(texts, json_values, max_size=3),
+    "Sequence[int]": st.lists(st.integers(0, 9), max_size=3),
     "Mapping[str, Payload]": st.dictionaries(texts, payloads, max_size=3),
 }
 

@@ -28,6 +28,7 @@ BY_TYPE = {
     "Payload": payloads,
     "Failure": failures,
     "Mapping[str, Any]": st.dictionaries(texts, integers, max_size=2),
+    "Sequence[int]": st.lists(st.integers(0, 9), max_size=3),
     "Mapping[str, Payload]": st.dictionaries(texts, payloads, max_size=2),
 }
 

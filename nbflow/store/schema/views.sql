@@ -63,6 +63,13 @@ pinned AS (
     WHERE kind = 'Pinned'
     GROUP BY run_id
 ),
+-- records of what ran elsewhere
+imported AS (
+    SELECT run_id, any_value(body::JSON ->> 'backend') AS backend
+    FROM event_log.notes
+    WHERE kind = 'Imported'
+    GROUP BY run_id
+),
 runs AS (
     SELECT
         started.workflow_id,
@@ -80,11 +87,13 @@ runs AS (
         lengths.history_length,
         paused.run_id AS paused_run_id,
         paused.failure AS pause_failure,
+        imported.backend,
         pinned.definition_hash AS pinned_hash
     FROM event_log.events AS started
     LEFT JOIN closings ON closings.run_id = started.run_id
     LEFT JOIN lengths ON lengths.run_id = started.run_id
     LEFT JOIN paused ON paused.run_id = started.run_id
+    LEFT JOIN imported ON imported.run_id = started.run_id
     LEFT JOIN pinned ON pinned.run_id = started.run_id
     WHERE started.event_id = 1
 )
@@ -124,7 +133,7 @@ SELECT
     start.search_attributes AS search_attributes,
     coalesce(pinned_hash, start.definition_hash) AS definition_hash,
     start.run_key AS run_key,
-    'embedded' AS backend
+    coalesce(backend, 'embedded') AS backend
 FROM runs;
 
 CREATE OR REPLACE VIEW nbflow.timers AS

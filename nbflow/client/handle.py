@@ -23,7 +23,7 @@ from nbflow.core.events import (
     WorkflowExecutionTimedOut,
 )
 from nbflow.core.failures import exception_of_failure
-from nbflow.core.payloads import Converter
+from nbflow.core.payloads import Converter, Payload
 from nbflow.engine.updates import UpdateRequest
 from nbflow.exceptions import (
     CancelledError,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow.engine.engine import Engine
+    from nbflow.engine.execution import RunState
 
 __all__ = ["WorkflowHandle", "wait_for", "watch_waiting"]
 
@@ -91,6 +92,12 @@ class WorkflowHandle(OperatorVerbs):
     @property
     def _engine(self) -> Engine:
         return self._client.engine
+
+    def _encode(self, value: Any) -> Payload:
+        return self._client.codec.encode(value)
+
+    def _of(self, run: RunState) -> WorkflowHandle:
+        return WorkflowHandle(self._client, run.workflow_id, run.run_id, run.workflow_type)
 
     def _call(self, request: Callable[..., None], *args: Any) -> Any:
         return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id, *args))
@@ -320,16 +327,6 @@ class WorkflowHandle(OperatorVerbs):
             When the execution has closed.
         """
         self._call(self._client.engine.requests.terminate, reason)
-
-    def fire(self, timer_id: str | None = None) -> None:
-        """Fire a pending timer before its time: the one named, or the next one due.
-
-        Raises
-        ------
-        ClientError
-            When there is none.
-        """
-        self._call(self._client.engine.requests.fire, timer_id)
 
     # What there is to see.
 

@@ -324,7 +324,7 @@ class EmbeddedRuntime:
             run_id=self.run_id,
             workflow_type=started.workflow_type,
             attempt=started.attempt,
-            start_time=_utc(started.event_time),
+            start_time=_utc(started.original_start_time or started.event_time),
             definition_hash=started.definition_hash,
             run_key=started.run_key,
             memo=self.converter.decode(started.memo) if started.memo else {},

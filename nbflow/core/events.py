@@ -145,6 +145,17 @@ class WorkflowExecutionStarted(HistoryEvent):
     """1 to 5, lower first; None stands for 3."""
     on_error: str | None = None
     """``suspend`` if an exception of the code suspends the execution and does not fail it."""
+    original_execution_run_id: str | None = None
+    """The first of the runs that share these first events, if this one was reset or rewound."""
+    reset_run_id: str | None = None
+    """The run whose first events it shares."""
+    reset_event_id: int | None = None
+    """The last of them."""
+    reset_reason: str | None = None
+    original_start_time: int | None = None
+    """When the first of those runs began, microseconds since the epoch: the code sees that time."""
+    reseeds: Mapping[str, Any] | None = None
+    """New random seeds, each by the id of the event from which on it holds."""
     identity: str | None = None
 
 

@@ -12,6 +12,7 @@ raises NondeterminismError.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from types import FunctionType
@@ -68,6 +69,8 @@ class WorkflowInstance(EmbeddedRuntime):
         self.updates = Updates(self, self.running_handlers)
         self.state = "New"
         self.cancel_requested = False
+        self._reseeds: list[tuple[int, int]] = []
+        """Random seeds to come, by the event from which on they hold."""
         self.pause: WorkflowExecutionPaused | None = None
         """What paused the execution, while it is paused."""
         self.in_workflow_tasks = False
@@ -180,7 +183,10 @@ class WorkflowInstance(EmbeddedRuntime):
         if application is None:
             msg = f"run {self.run_id}: event {event.event_id} {type(event).__name__} has no effect here"
             raise HistoryCorruptedError(msg)
-        return application(self, event)
+        moved = application(self, event)
+        if self._reseeds and event.event_id >= self._reseeds[0][0]:
+            self._random = random.Random(self._reseeds.pop(0)[1])
+        return moved
 
     def _step(self, event: HistoryEvent) -> None:
         if event.event_id <= self._last_event_id and not self.in_workflow_tasks:
@@ -210,6 +216,10 @@ class WorkflowInstance(EmbeddedRuntime):
     def begin(self, event: WorkflowExecutionStarted) -> None:
         """Make the main task."""
         self._started = event
+        self._reseeds = sorted((int(event_id), seed) for event_id, seed in (event.reseeds or {}).items())
+        if event.original_start_time is not None:
+            self._time = event.original_start_time
+            self.loop.now = self._time / _MICROSECOND
         if event.first_workflow_task_backoff:
             self._time += round(event.first_workflow_task_backoff * _MICROSECOND)
             self.loop.now = self._time / _MICROSECOND

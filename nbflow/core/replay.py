@@ -45,7 +45,9 @@ def activations(history: Iterable[HistoryEvent]) -> Iterator[list[HistoryEvent]]
         group.append(event)
         if type(event) is WorkflowExecutionStarted and event.first_workflow_task_backoff:
             # What comes during the start delay ends it: both are one activation.
-            delayed_until = event.event_time + round(event.first_workflow_task_backoff * 1_000_000)
+            delayed_until = (event.original_start_time or event.event_time) + round(
+                event.first_workflow_task_backoff * 1_000_000
+            )
         elif not (type(event) in COMMAND_EVENTS or type(event) is ActivityTaskStarted or _takes_back(following)):
             yield group
             group = []

@@ -15,6 +15,7 @@ from typing import Protocol
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskCancelRequested, ActivityTaskScheduled, HistoryEvent
 from nbflow.core.failures import APPLICATION, Failure, RetryState, TimeoutType, timeout_failure
+from nbflow.core.payloads import Payload
 from nbflow.core.retry import GiveUp, RetryPolicy, next_attempt
 from nbflow.engine import outcomes
 from nbflow.engine.attempt import Attempt
@@ -281,6 +282,11 @@ class Activities:
     def _end_backoff(self, task: ActivityTask) -> None:
         task.attempt_deadlines = ()
         self._enqueue(task)
+
+    def complete(self, task: ActivityTask, result: Payload) -> None:
+        """Settle an activity with a result that somebody has already; no attempt is waited for."""
+        self._abandon(task)
+        self._settle(task, lambda event_id, now: outcomes.completed(task, result, event_id, now))
 
     def _fail(self, task: ActivityTask, failure: Failure, retry_state: str, *, was_started: bool = True) -> None:
         self._settle(

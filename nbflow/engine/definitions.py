@@ -76,6 +76,16 @@ class Definitions:
             definition = REGISTRY.remember(self._restore(row))
         return definition
 
+    def current_workflow(self, name: str, hash_: str) -> Definition:
+        """Return today's definition of a workflow; the version ``hash_`` if it has no other.
+
+        Raises
+        ------
+        MissingDefinitionError
+            When there is none.
+        """
+        return self._find("workflow", name) or self.workflow(hash_, name)
+
     def _latest(self, kind: DefinitionKind, name: str) -> Definition | None:
         row = self._reader.latest_definition(kind, name)
         return None if row is None else self._restore(row)

@@ -35,6 +35,7 @@ from nbflow.engine.output import OutputCapture
 from nbflow.engine.parts import Parts
 from nbflow.engine.processes import ProcessRunner
 from nbflow.engine.requests import Requests, Start
+from nbflow.engine.resetting import Resetting
 from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.schedule_requests import ScheduleRequests
@@ -154,6 +155,7 @@ class Engine:
         self.operators = Operators(parts, self.residency, self.activities, self.requests, options.identity)
         self.schedules = Schedules(parts, self.requests, acts=options.schedules)
         self.schedule_requests = ScheduleRequests(self.schedules)
+        self.resetting = Resetting(parts, self.residency, self.activities, self.requests, options.identity)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt

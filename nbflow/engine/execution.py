@@ -62,6 +62,8 @@ class Execution:
     """True until its start delay has passed."""
     replayed_events: int = 0
     last_event: HistoryEvent | None = None
+    history: list[HistoryEvent] = field(default_factory=list)
+    """Events to be taken down when it is taken in: those that it shares with an older run."""
 
     @property
     def run_id(self) -> str:

@@ -46,6 +46,7 @@ class Operators:
         self, parts: Parts, residency: Residency, activities: Activities, requests: Requests, identity: str
     ) -> None:
         self._journal: Journal = parts.journal
+        self._interpreter = parts.interpreter
         self._residency = residency
         self._activities = activities
         self._requests = requests
@@ -169,6 +170,26 @@ class Operators:
             self._journal.answer(answer, len(tasks))
 
         self._requests.with_execution(self._requests.find(workflow_id, run_id), answer, act)
+
+    def fire(self, workflow_id: str, run_id: str | None, timer_id: str | None, answer: Answer) -> None:
+        """Fire a pending timer before its time: the one named, or the next one due."""
+        run = self._requests.find(workflow_id, run_id)
+
+        def act(execution: Execution) -> None:
+            timers = execution.instance.timers
+            chosen = [
+                (timer.when(), event_id)
+                for event_id, timer in timers.items()
+                if timer_id is None or timer.command.timer_id == timer_id
+            ]
+            if not chosen:
+                which = "pending timer" if timer_id is None else f"pending timer {timer_id!r}"
+                msg = f"execution {run.workflow_id!r} has no {which}"
+                raise ClientError(msg)
+            self._interpreter.fire_timer(execution, min(chosen)[1], self._identity)
+            self._journal.answer(answer, None)
+
+        self._requests.with_execution(run, answer, act)
 
     def _note(self, execution: Execution, kind: str, task: ActivityTask, reason: str) -> None:
         event = task.scheduled

@@ -1,4 +1,4 @@
-"""What callers ask of the engine: start, signal, query, cancel, terminate, fire, wait.
+"""What callers ask of the engine: start, signal, query, cancel, terminate, wait.
 
 Each request runs on the engine's thread and answers through a future, once what it did is durable.
 """
@@ -234,6 +234,14 @@ class Requests:
             continued_failure=start.continued_failure,
         )
 
+    def adopt(self, run: RunState) -> None:
+        """Take note of a new run."""
+        self._latest[run.workflow_id] = self._residency.runs[run.run_id] = run
+
+    def end(self, run: RunState, reason: str) -> None:
+        """Terminate an open run."""
+        self._terminate(run, reason)
+
     # Requests to one execution.
 
     def find(self, workflow_id: str, run_id: str | None) -> RunState:
@@ -363,26 +371,6 @@ class Requests:
         run.status = "Terminated"
         self._problems.pop(run.run_id, None)
         self.on_closed_event(run, event)
-
-    def fire(self, workflow_id: str, run_id: str | None, timer_id: str | None, answer: Answer) -> None:
-        """Fire a pending timer before its time: the one named, or the next one due."""
-        run = self.find(workflow_id, run_id)
-
-        def act(execution: Execution) -> None:
-            timers = execution.instance.timers
-            chosen = [
-                (timer.when(), event_id)
-                for event_id, timer in timers.items()
-                if timer_id is None or timer.command.timer_id == timer_id
-            ]
-            if not chosen:
-                which = "pending timer" if timer_id is None else f"pending timer {timer_id!r}"
-                msg = f"execution {run.workflow_id!r} has no {which}"
-                raise ClientError(msg)
-            self._interpreter.fire_timer(execution, min(chosen)[1], self._identity)
-            self._journal.answer(answer, None)
-
-        self.with_execution(run, answer, act)
 
     def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Any], answer: Answer) -> None:
         """Answer a query; a closed execution is rebuilt for it, in memory."""

@@ -84,9 +84,10 @@ _RARE_AT_START = attrgetter(
     "first_workflow_task_backoff", "retry_policy", "memo", "search_attributes", "summary", "first_execution_run_id",
     "continued_execution_run_id", "initiator", "continued_failure", "parent_workflow_id", "parent_run_id",
     "parent_initiated_event_id", "root_workflow_id", "root_run_id", "last_completion_result", "priority", "on_error",
-    "identity",
+    "identity", "original_execution_run_id", "reset_run_id", "reset_event_id", "reset_reason", "original_start_time",
+    "reseeds",
 )  # fmt: skip
-_NOTHING_RARE = (None,) * 22
+_NOTHING_RARE = (None,) * 28
 
 
 def _execution_started_row(run_id: str, workflow_id: str, event: Any, deferred: bool, blobs: dict[str, Blob]) -> Row:

@@ -60,7 +60,7 @@ def test_all_that_the_start_says(tell, story):
     assert ask(f"SELECT * EXCLUDE ({ended}) FROM executions") == [
         (
             "w", "run-of-w", "report", BEGIN, "p", "pr", 1, '["Oslo",{"n":1}]', '{"why":"test"}', '{"team":"data"}',
-            "abc", "nightly", "embedded",
+            "abc", "nightly", "embedded", None, None,
         )
     ]  # fmt: skip
 

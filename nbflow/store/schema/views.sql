@@ -79,7 +79,8 @@ runs AS (
         -- one reading of the JSON for all of them
         from_json(started.attributes, '{
             "input": "JSON", "memo": "JSON", "search_attributes": "JSON", "definition_hash": "VARCHAR",
-            "run_key": "VARCHAR", "parent_workflow_id": "VARCHAR", "parent_run_id": "VARCHAR"
+            "run_key": "VARCHAR", "parent_workflow_id": "VARCHAR", "parent_run_id": "VARCHAR",
+            "reset_run_id": "VARCHAR", "reset_event_id": "INTEGER"
         }') AS start,
         closings.event_type AS closing_type,
         closings.event_time AS close_time,
@@ -133,7 +134,10 @@ SELECT
     start.search_attributes AS search_attributes,
     coalesce(pinned_hash, start.definition_hash) AS definition_hash,
     start.run_key AS run_key,
-    coalesce(backend, 'embedded') AS backend
+    coalesce(backend, 'embedded') AS backend,
+    -- the run whose first events it shares, and the last of them
+    start.reset_run_id AS reset_run_id,
+    start.reset_event_id AS reset_event_id
 FROM runs;
 
 CREATE OR REPLACE VIEW nbflow.timers AS

@@ -8,6 +8,12 @@ import signal
 import pytest
 
 
+def pytest_addoption(parser):
+    """Let the simulation (tests/simulation/test_law.py) run more seeds, or one of them."""
+    parser.addoption("--seeds", type=int, default=2000, metavar="N", help="how many seeds the simulation runs")
+    parser.addoption("--seed", type=int, metavar="S", help="the one seed that the simulation runs")
+
+
 def pytest_configure():
     """Listen to SIGINT again.
 

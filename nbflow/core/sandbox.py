@@ -114,7 +114,7 @@ class _Namespace(dict[str, Any]):
         if name in self._pinned:
             value = self._pinned[name]
             if type(value) in _MUTABLE:
-                value = copy.deepcopy(value)  # what this execution changes, no other sees
+                value = _copy_of(value)  # what this execution changes, no other sees
         else:
             try:
                 value = self._origin[name]
@@ -127,6 +127,13 @@ class _Namespace(dict[str, Any]):
 
 
 _MUTABLE = (list, dict, set, bytearray)
+
+
+def _copy_of(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001  it holds what has no copies (a module, an activity, a lock): those are shared
+        return copy.copy(value)
 
 
 def _import(name: str, *args: Any, **kwargs: Any) -> Any:

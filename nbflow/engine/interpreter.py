@@ -245,9 +245,7 @@ class Interpreter:
 
     def expire(self, execution: Execution) -> None:
         """Close an execution whose time is up; its code does not run."""
-        event = WorkflowExecutionTimedOut(event_id=execution.next_event_id, event_time=self._clock.now())
-        self.append(execution, event)
-        self.activate(execution, [event])
+        self.deliver(execution, lambda event_id, now: [WorkflowExecutionTimedOut(event_id=event_id, event_time=now)])
 
     def begin(self, execution: Execution) -> None:
         """Run the first lines, at once or when the start delay is over."""

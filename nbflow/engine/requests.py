@@ -349,20 +349,22 @@ class Requests:
 
     def _terminate(self, run: RunState, reason: str) -> None:
         execution = self._residency.executions.get(run.run_id)
-        now = self._clock.now()
         if execution is not None:
-            event = WorkflowExecutionTerminated(
-                event_id=execution.next_event_id, event_time=now, reason=reason, identity=self._identity
+            self._interpreter.deliver(
+                execution,
+                lambda event_id, now: [
+                    WorkflowExecutionTerminated(
+                        event_id=event_id, event_time=now, reason=reason, identity=self._identity
+                    )
+                ],
             )
-            self._interpreter.append(execution, event)
-            self._interpreter.activate(execution, [event])
             return
         row = self._reader.run(run.run_id)
         if row is None:
             raise WorkflowNotFoundError(run.workflow_id, run.run_id)
         event = WorkflowExecutionTerminated(
             event_id=max(row.history_length, run.last_event_id) + 1,
-            event_time=now,
+            event_time=self._clock.now(),
             reason=reason,
             identity=self._identity,
         )

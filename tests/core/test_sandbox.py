@@ -14,6 +14,7 @@ from replay_player import START, Player
 
 import nbflow
 from nbflow.core.replay import replay
+from nbflow.core.sandbox import Sandbox
 
 NOW = (START + 1000) / 1e6
 """Seconds since the epoch in the first activation."""
@@ -336,3 +337,17 @@ def test_as_completed_takes_coroutines_in_their_order():
         return [await future for future in asyncio.as_completed([value(i) for i in range(20)])]
 
     assert outcome(flow) == list(range(20))
+
+
+def test_a_captured_table_may_hold_what_has_no_copies():
+    """Activities, modules and functions in a dict are shared; the dict itself is the execution's own."""
+
+    def sandbox_tabled(x):
+        return x
+
+    pinned = {"table": {"activity": nbflow.activity(sandbox_tabled), "module": sys}}
+    flow = cell("def flow():\n table['new'] = 1\n return table")["flow"]
+    sandbox = Sandbox(flow, pinned)
+    assert sandbox.function() == {**pinned["table"], "new": 1}
+    assert "new" not in pinned["table"]
+    sandbox.close()

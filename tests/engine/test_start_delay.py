@@ -1,0 +1,48 @@
+"""What ends an execution before its start delay is over: its code never runs, and its history can be read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import nbflow
+from nbflow import workflow
+from nbflow.client import WorkflowHandle
+from nbflow.exceptions import WorkflowFailedError
+from nbflow.testing import WorkflowEnvironment
+from tests.engine.helpers import event_types
+
+
+@workflow(start_delay="1 hour")
+def delayed_for_long() -> int:
+    """Never begin."""
+    return 1
+
+
+def ending(handle: WorkflowHandle) -> str:
+    """Wait for an end that is no result."""
+    with pytest.raises(WorkflowFailedError) as caught:
+        handle.result(timeout=10)
+    return caught.value.status
+
+
+@pytest.mark.parametrize("timeout", ["1 minute", "1 hour"])
+def test_time_is_up_before_the_start(timeout: str) -> None:
+    """An execution timeout that is no longer than the start delay ends the execution."""
+    with WorkflowEnvironment():
+        handle = delayed_for_long.options(execution_timeout=timeout).start()
+        assert ending(handle) == "TimedOut"
+        assert event_types(handle) == ["Started", "TimedOut"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_terminated_before_the_start(restarts: bool, tmp_path: Path) -> None:
+    """Termination ends it at once, in memory and after a restart."""
+    with WorkflowEnvironment(tmp_path / "s.duckdb") as env:
+        delayed_for_long.options(id="one").start()
+        if restarts:
+            env.restart()
+        nbflow.get("one").terminate("no need")
+        assert ending(nbflow.get("one")) == "Terminated"
+        assert event_types(nbflow.get("one")) == ["Started", "Terminated"]

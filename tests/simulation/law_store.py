@@ -1,0 +1,231 @@
+"""An event log in memory, with the answers that the engine's Reader gives: prefixes of whole batches, nothing else.
+
+``test_law.py`` compares it with the real store, so that it may stand in for DuckDB in most seeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from nbflow.core.event_json import attributes_json, event_from_attributes, initiated_event_id
+from nbflow.core.events import (
+    CLOSING_EVENTS,
+    ActivityTaskCanceled,
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
+    ActivityTaskScheduled,
+    ActivityTaskTimedOut,
+    HistoryEvent,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+    WorkflowExecutionPaused,
+    WorkflowExecutionUnpaused,
+)
+from nbflow.store import AttemptRow, Batch, DefinitionRow, HeartbeatRow, NoteRow, PendingAttempt, RunRow
+
+OUTCOMES = (ActivityTaskCompleted, ActivityTaskFailed, ActivityTaskTimedOut, ActivityTaskCanceled)
+PAUSES = (WorkflowExecutionPaused, WorkflowExecutionUnpaused)
+Key = tuple[str, int]
+
+
+class MemoryStore:
+    """Committed batches, kept in memory; what survives a crash of the simulated process."""
+
+    path = ":simulated:"
+
+    def __init__(self) -> None:
+        self.histories: dict[str, list[HistoryEvent]] = {}
+        self.workflow_ids: dict[str, str] = {}
+        self.deferred: set[Key] = set()
+        self.attempts: dict[Key, list[AttemptRow]] = defaultdict(list)
+        self.dispatched: dict[Key, int] = defaultdict(int)
+        self.beats: dict[Key, list[HeartbeatRow]] = defaultdict(list)
+        self.definitions: list[DefinitionRow] = []
+        self.notes: list[NoteRow] = []
+        self.batches: list[Batch] = []
+
+    def commit(self, batch: Batch) -> None:
+        """Take a batch down, whole; events are read back from their JSON, as from disk."""
+        self.batches.append(batch)
+        for run_id, workflow_id, event, deferred in batch.events:
+            tree = json.loads(attributes_json(event))
+            read = event_from_attributes(type(event).__name__, event.event_id, event.event_time, tree)
+            self.histories.setdefault(run_id, []).append(read)
+            self.workflow_ids[run_id] = workflow_id
+            if deferred:
+                self.deferred.add((run_id, event.event_id))
+        for row in batch.attempts:
+            self.attempts[row.run_id, row.scheduled_event_id].append(row)
+        for dispatch in batch.dispatches:
+            for event_id in range(dispatch.first_scheduled_event_id, dispatch.last_scheduled_event_id + 1):
+                key = dispatch.run_id, event_id
+                self.dispatched[key] = max(self.dispatched[key], dispatch.attempt)
+        for beat in batch.heartbeats:
+            self.beats[beat.run_id, beat.scheduled_event_id].append(beat)
+        self.definitions += batch.definitions
+        self.notes += batch.notes
+
+    def reader(self) -> MemoryReader:
+        """Return what answers the engine."""
+        return MemoryReader(self)
+
+
+class MemoryReader:
+    """Answers as :class:`nbflow.store.Reader` does."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def _is_open(self, run_id: str) -> bool:
+        return type(self._store.histories[run_id][-1]) not in CLOSING_EVENTS
+
+    def _open(self) -> list[str]:
+        return [run_id for run_id in self._store.histories if self._is_open(run_id)]
+
+    def histories(self, run_ids: Sequence[str]) -> dict[str, list[HistoryEvent]]:
+        """Read whole histories."""
+        known = self._store.histories
+        return {run_id: list(known[run_id]) for run_id in sorted(run_ids) if run_id in known}
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Tell one run in short."""
+        history: Any = self._store.histories.get(run_id)
+        if history is None:
+            return None
+        first, last = history[0], history[-1]
+        is_closed = type(last) in CLOSING_EVENTS
+        pin = self.pins([run_id]).get(run_id, first.definition_hash)
+        return RunRow(
+            run_id,
+            self._store.workflow_ids[run_id],
+            first.workflow_type,
+            type(last).__name__[len("WorkflowExecution") :] if is_closed else self._open_status(history),
+            first.event_time,
+            last.event_time if is_closed else None,
+            len(history),
+            pin,
+        )
+
+    @staticmethod
+    def _open_status(history: list[HistoryEvent]) -> str:
+        pauses: Any = [event for event in history if type(event) in PAUSES]
+        if not pauses or type(pauses[-1]) is WorkflowExecutionUnpaused:
+            return "Running"
+        return "Paused" if pauses[-1].failure is None else "Suspended"
+
+    def latest_runs(self, workflow_ids: Sequence[str]) -> dict[str, RunRow]:
+        """Tell the newest run of each workflow id that has one."""
+        newest: dict[str, tuple[int, str]] = {}
+        for run_id, history in self._store.histories.items():
+            workflow_id = self._store.workflow_ids[run_id]
+            if workflow_id in workflow_ids:
+                found = history[0].event_time, run_id
+                newest[workflow_id] = max(newest.get(workflow_id, found), found)
+        return {workflow_id: self.run(run_id) for workflow_id, (_, run_id) in newest.items()}  # type: ignore[misc]
+
+    def pins(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """Tell which version of its code each of these runs was moved to."""
+        pinned = [note for note in self._store.notes if note.kind == "Pinned" and note.run_id in run_ids]
+        return {note.run_id: json.loads(note.body)["definition_hash"] for note in pinned}
+
+    def open_runs_with_pending_activities(self) -> list[str]:
+        """Name the open runs that wait for an activity."""
+        return sorted(run_id for run_id in self._open() if self._unsettled(run_id))
+
+    def _unsettled(self, run_id: str) -> list[ActivityTaskScheduled]:
+        history = self._store.histories[run_id]
+        done = {initiated_event_id(event) for event in history if isinstance(event, OUTCOMES)}
+        return [it for it in history if type(it) is ActivityTaskScheduled and it.event_id not in done]
+
+    def open_runs(self, limit: int) -> list[RunRow]:
+        """Return the newest open runs."""
+        rows: Any = [self.run(run_id) for run_id in self._open()]
+        rows.sort(key=lambda row: row.start_time, reverse=True)
+        return [row._replace(history_length=0) for row in rows[:limit]]
+
+    def suspended_runs(self) -> list[RunRow]:
+        """Return the open runs that are suspended."""
+        rows: Any = [self.run(run_id) for run_id in self._open()]
+        return [row for row in rows if row.status == "Suspended"]
+
+    def pending_attempts(self, run_ids: Sequence[str]) -> dict[Key, PendingAttempt]:
+        """Tell what is known of the attempts of these runs' open activities."""
+        return {
+            (run_id, event.event_id): self._pending(run_id, event)
+            for run_id in sorted(run_ids)
+            if run_id in self._store.histories
+            for event in self._unsettled(run_id)
+        }
+
+    def _pending(self, run_id: str, event: ActivityTaskScheduled) -> PendingAttempt:
+        key = run_id, event.event_id
+        tried = self._store.attempts.get(key, [])
+        last = max(tried, key=lambda row: row.attempt, default=None)
+        detailed = [row for row in tried if row.heartbeat_details is not None]
+        details = max(detailed, key=lambda row: row.attempt).heartbeat_details if detailed else None
+        beats = enumerate(self._store.beats.get(key, []))
+        beat = max(beats, key=lambda it: (it[1].attempt, it[1].time, it[0]), default=(0, None))[1]
+        paused, retried = self._operated(run_id, event.event_id)
+        ended = max((row.ended_time for row in tried), default=None)
+        is_cut_short = retried is not None and ended is not None and retried >= ended
+        return PendingAttempt(
+            run_id=run_id,
+            scheduled_event_id=event.event_id,
+            activity_type=event.activity_type,
+            attempt=last.attempt if last else 0,
+            failure=last.failure if last else None,
+            next_attempt_time=None if last is None or is_cut_short else last.next_attempt_time,
+            heartbeat_details=details,
+            dispatch_attempt=self._store.dispatched.get(key, 0),
+            deferred=key in self._store.deferred,
+            last_heartbeat=beat,
+            is_paused=paused,
+        )
+
+    def _operated(self, run_id: str, event_id: int) -> tuple[bool, int | None]:
+        """Tell what operators did to an activity: is it paused, and when was it last told to try at once?"""
+        paused, retried = False, None
+        for note in self._store.notes:
+            if note.run_id != run_id or not note.kind.startswith("Activity"):
+                continue
+            if json.loads(note.body)["scheduled_event_id"] != event_id:
+                continue
+            if note.kind == "ActivityRetried":
+                retried = max(note.time, retried or 0)
+            else:
+                paused = note.kind == "ActivityPaused"
+        return paused, retried
+
+    def due(self, until: int) -> list[tuple[str, int]]:
+        """List open runs by their earliest deadline."""
+        earliest = {run_id: min(self._deadlines(run_id), default=until + 1) for run_id in self._open()}
+        return sorted(((run_id, due) for run_id, due in earliest.items() if due <= until), key=lambda it: it[::-1])
+
+    def _deadlines(self, run_id: str) -> list[int]:
+        history: Any = self._store.histories[run_id]
+        started = history[0]
+        ended = {initiated_event_id(event) for event in history if type(event) in (TimerFired, TimerCanceled)}
+        found = [it.fire_time for it in history if type(it) is TimerStarted and it.event_id not in ended]
+        if started.first_workflow_task_backoff and len(history) == 1:
+            found.append(started.event_time + round(started.first_workflow_task_backoff * 1_000_000))
+        if started.workflow_execution_expiration_time is not None:
+            found.append(started.workflow_execution_expiration_time)
+        return found
+
+    def next_deadline(self, after: int) -> int | None:
+        """Tell the earliest deadline of an open run later than ``after``."""
+        later = [due for run_id in self._open() for due in self._deadlines(run_id) if due > after]
+        return min(later, default=None)
+
+    def definition(self, hash: str) -> DefinitionRow | None:  # noqa: A002  as Reader has it
+        """Fetch a definition by its hash."""
+        return next((row for row in reversed(self._store.definitions) if row.hash == hash), None)
+
+    def latest_definition(self, kind: str, name: str) -> DefinitionRow | None:
+        """Fetch the definition of a name that was registered last."""
+        rows = [row for row in self._store.definitions if (row.kind, row.name) == (kind, name)]
+        return max(rows, key=lambda row: row.time) if rows else None

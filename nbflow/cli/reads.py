@@ -45,13 +45,13 @@ def add_commands(verbs: Any) -> None:
     sql = verbs.add_parser("sql", help="ask the event log with SQL", description=_SQL_DESCRIPTION)
     sql.set_defaults(command=run_sql)
     sql.add_argument("query", metavar="QUERY", help="the statement, or - to read it from standard input")
-    _add_formats(sql)
+    add_formats(sql)
     ls = verbs.add_parser("ls", help="list workflow executions, newest first")
     ls.set_defaults(command=run_ls)
     ls.add_argument("--status", choices=STATUSES, metavar="STATUS", help=f"one of {', '.join(STATUSES)}")
     ls.add_argument("--type", metavar="TYPE", help="only this workflow type")
     ls.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
-    _add_formats(ls)
+    add_formats(ls)
     show = verbs.add_parser("show", help="show one workflow execution with its activities and timers")
     show.set_defaults(command=run_show)
     show.add_argument("id", metavar="ID", help="its workflow id (the newest run) or run id")
@@ -71,7 +71,7 @@ def add_store(parser: Any) -> None:
     parser.add_argument("--store", metavar="FILE", help="the event log (default: as for 'nbflow run', or the one here)")
 
 
-def _add_formats(parser: Any) -> None:
+def add_formats(parser: Any) -> None:
     add_store(parser)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print a JSON array")
@@ -82,7 +82,7 @@ def run_sql(args: argparse.Namespace) -> int:
     """Print what a statement answers."""
     query = sys.stdin.read() if args.query == "-" else args.query
     with open_log(args.store) as cursor:
-        _write(_ask(cursor, query, {}), args)
+        write_table(ask(cursor, query, {}), args)
     return 0
 
 
@@ -91,22 +91,22 @@ def run_ls(args: argparse.Namespace) -> int:
     if args.limit < 0:
         raise ConfigurationError(f"--limit must be 0 or more, got {args.limit}")
     with open_log(args.store) as cursor:
-        table = _ask(cursor, _LIST, {"status": args.status, "type": args.type, "limit": args.limit})
-    _write(table, args)
+        table = ask(cursor, _LIST, {"status": args.status, "type": args.type, "limit": args.limit})
+    write_table(table, args)
     return 0
 
 
 def run_show(args: argparse.Namespace) -> int:
     """Show one execution."""
     with open_log(args.store) as cursor:
-        found = _ask(cursor, _FIND, {"id": args.id})
+        found = ask(cursor, _FIND, {"id": args.id})
         if not found.rows:
             raise WorkflowNotFoundError(args.id)
         execution = dict(zip(found.columns, found.rows[0], strict=True))
         of_run = {"run_id": execution["run_id"]}
-        parts = {"activities": _ask(cursor, _ACTIVITIES, of_run), "timers": _ask(cursor, _TIMERS, of_run)}
+        parts = {"activities": ask(cursor, _ACTIVITIES, of_run), "timers": ask(cursor, _TIMERS, of_run)}
         if args.events:
-            parts["events"] = _ask(cursor, _EVENTS, of_run)
+            parts["events"] = ask(cursor, _EVENTS, of_run)
     if args.json:
         whole = found.records()[0] | {name: table.records() for name, table in parts.items()}
         sys.stdout.write(json.dumps(whole, indent=2) + "\n")
@@ -160,7 +160,7 @@ def open_log(given: str | None) -> Iterator[Any]:
         yield log.cursor()
 
 
-def _ask(cursor: Any, query: str, values: dict[str, Any]) -> Table:
+def ask(cursor: Any, query: str, values: dict[str, Any]) -> Table:
     import duckdb
 
     try:
@@ -171,6 +171,6 @@ def _ask(cursor: Any, query: str, values: dict[str, Any]) -> Table:
         raise ClientError(f"the query failed: {error}") from None
 
 
-def _write(table: Table, args: argparse.Namespace) -> None:
+def write_table(table: Table, args: argparse.Namespace) -> None:
     write = write_json if args.json else write_csv if args.csv else write_text
     write(table, sys.stdout)

@@ -86,6 +86,8 @@ class Activities:
         """Attempts that are authorised or under way."""
         self.under_way = 0
         """Attempts that a runner has."""
+        self.is_draining = False
+        """True if no attempt begins any more."""
 
     # Taking activities on.
 
@@ -128,7 +130,7 @@ class Activities:
 
     def _has_room(self, kind: str, task: ActivityTask) -> bool:
         """True if the task may be authorised now; one that counts attempts or time is never ahead of its turn."""
-        capacity = self._runners[kind].capacity
+        capacity = 0 if self.is_draining else self._runners[kind].capacity
         return self._occupied[kind] < (capacity if _is_strict(task) else _AHEAD * capacity)
 
     def _occupy(self, kind: str, task: ActivityTask) -> None:
@@ -218,6 +220,11 @@ class Activities:
         for deadline in task.attempt_deadlines:
             deadline.cancel()
         self._end_backoff(task)
+
+    @property
+    def lacking(self) -> set[str]:
+        """The activities that wait for somebody to define them."""
+        return {task.scheduled.activity_type for task in self._blocked if task.state == "Blocked"}
 
     # Outcomes.
 

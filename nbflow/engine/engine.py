@@ -191,6 +191,12 @@ class Engine:
         """True after a commit failed: nothing goes on until the store is opened again."""
         return self._broken is not None
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing moves until a deadline or a caller comes; to be asked on the engine's thread."""
+        busy = self._inbox or not self.journal.is_idle or self.activities.running or self.residency.has_wanted
+        return not busy
+
     def close(self) -> None:
         """Commit what happened and stop; open executions go on at the next start. Safe to call twice.
 
@@ -422,7 +428,7 @@ class Engine:
 
     def _may_skip(self, due: int) -> bool:
         """True if time may jump: nothing runs, and somebody waits for what the future brings."""
-        if self._inbox or not self.journal.is_idle or self.activities.running or self.residency.has_wanted:
+        if not self.is_idle:
             return False
         if self._skip_limit is not None:
             return due <= self._skip_limit

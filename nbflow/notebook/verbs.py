@@ -12,6 +12,7 @@ from nbflow.client.handle import WorkflowHandle
 from nbflow.exceptions import ConfigurationError, WorkflowNotFoundError
 from nbflow.notebook.arguments import Arguments
 from nbflow.notebook.display import Facts, Said
+from nbflow.notebook.schedule_verbs import SCHEDULE_USAGE, run_schedule_verb
 from nbflow.widgets.look import moment
 from nbflow.widgets.snapshot import read_counts
 
@@ -225,5 +226,8 @@ VERBS: dict[str, Verb] = {
     "cancel": Verb("ID [REASON]", "ask an execution to cancel; it may clean up", _cancel),
     "terminate": Verb("ID [REASON]", "end an execution at once", _terminate),
     "fire": Verb("ID [TIMER]", "fire a pending timer before its time", _fire),
+    "schedule": Verb(
+        SCHEDULE_USAGE, "schedules, the one that acts next first, and what to do with one", run_schedule_verb
+    ),
     "help": Verb("", "this list", _help),
 }

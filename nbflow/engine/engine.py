@@ -15,7 +15,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.core.definitions import REGISTRY, Definition
@@ -31,6 +30,7 @@ from nbflow.engine.garbage import RestingCollector
 from nbflow.engine.interpreter import Interpreter
 from nbflow.engine.journal import Journal, refuse
 from nbflow.engine.operators import Operators
+from nbflow.engine.options import EngineOptions
 from nbflow.engine.output import OutputCapture
 from nbflow.engine.parts import Parts
 from nbflow.engine.processes import ProcessRunner
@@ -54,40 +54,6 @@ _RUNS_KNOWN = 10_000
 _LONGEST_SLEEP = 10.0
 _OUTPUT = OutputCapture()
 _COLLECTOR = RestingCollector()
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """Limits of an engine.
-
-    Parameters
-    ----------
-    threads, loop_tasks, processes
-        How many attempts run at once in threads, on the loop, in processes.
-    resident_executions
-        How many waiting executions stay in memory.
-    look_ahead
-        Seconds of deadlines kept in memory for executions that are not.
-    deadlock_warning, deadlock_interrupt
-        Seconds after which workflow code that does not yield is reported, and interrupted.
-    schedules
-        False to leave schedules that are due to another process.
-    run_key
-        The headless run this process belongs to, if any.
-    identity
-        Who this process is, for the history.
-    """
-
-    threads: int = 64
-    loop_tasks: int = 1000
-    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
-    resident_executions: int = 1000
-    look_ahead: float = 300.0
-    deadlock_warning: float = 2.0
-    deadlock_interrupt: float = 10.0
-    schedules: bool = True
-    run_key: str | None = None
-    identity: str = field(default_factory=lambda: f"{os.getpid()}@nbflow")
 
 
 class Engine:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         sql,
         timers,
     )
+    from nbflow.client.code_check import CodeCheck
+    from nbflow.client.default import code_check
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Activity",
     "ApplicationError",
+    "CodeCheck",
     "DeterminismWarning",
     "RetryPolicy",
     "ScheduleHandle",
@@ -61,6 +64,7 @@ __all__ = [
     "activity_info",
     "all_handlers_finished",
     "close",
+    "code_check",
     "executions",
     "export_history",
     "failures",
@@ -96,6 +100,7 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
+    **dict.fromkeys(("CodeCheck", "code_check"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }

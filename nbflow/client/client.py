@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.launcher import StartRequest
 from nbflow.client.handle import WorkflowHandle, wait_for
+from nbflow.client.live_code import LiveCode
 from nbflow.client.places import notebook_path
 from nbflow.core.definitions import Definition
 from nbflow.engine.blobs import BlobReader
@@ -57,8 +58,11 @@ class Client:
         self.engine = Engine(self.store, self.codec, clock, options)
         self.codec.resolve_class = self.engine.definitions.find_class
         self._cursors = threading.local()
+        self.live_code = LiveCode(self.engine)
+        """Tries new code on open executions."""
         try:
             self.engine.start()
+            self.live_code.begin()
         except BaseException:
             self.engine.close()
             raise
@@ -75,6 +79,7 @@ class Client:
 
     def close(self) -> None:
         """Stop the engine and release the store; open executions go on when it is opened again."""
+        self.live_code.end()
         self.engine.close()
 
     def start(self, definition: Definition, requests: Sequence[StartRequest]) -> list[WorkflowHandle]:

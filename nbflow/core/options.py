@@ -27,6 +27,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
     "on_error": ("fail", "suspend"),
+    "on_edit": ("move", "keep"),
 }
 
 
@@ -235,6 +236,9 @@ class WorkflowOptions(_Options):
     on_error
         An exception that the code lets pass ends the execution (``"fail"``, default), or keeps it open until its
         code is mended and it is resumed (``"suspend"``).
+    on_edit
+        What becomes of open executions when the code is edited: those that the new code fits ``"move"`` to it
+        (default), or all ``"keep"`` the code they run.
     summary
         One line for people.
     """
@@ -249,4 +253,5 @@ class WorkflowOptions(_Options):
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
     on_error: OnError = "fail"
+    on_edit: Literal["move", "keep"] = "move"
     summary: str | None = None

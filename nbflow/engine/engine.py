@@ -23,6 +23,7 @@ from nbflow.core.payloads import Converter
 from nbflow.engine.activities import Activities, Runner
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock, RealClock
+from nbflow.engine.code_checks import CodeChecks
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
@@ -122,6 +123,7 @@ class Engine:
         self.schedules = Schedules(parts, self.requests, acts=options.schedules)
         self.schedule_requests = ScheduleRequests(self.schedules)
         self.resetting = Resetting(parts, self.residency, self.activities, self.requests, options.identity)
+        self.code_checks = CodeChecks(parts, self.residency, self.problems, self.requests.wait_for_time)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
@@ -151,6 +153,11 @@ class Engine:
     def is_closed(self) -> bool:
         """True after :meth:`close`."""
         return self._is_closing
+
+    @property
+    def is_own_thread(self) -> bool:
+        """True on the engine's thread, which can't wait for itself."""
+        return threading.get_ident() == self._thread.ident
 
     @property
     def is_broken(self) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "NEWEST_RUNS",
     "NEXT_DEADLINE",
     "OPEN_RUNS",
+    "OPEN_VERSIONS",
     "PENDING_ATTEMPTS",
     "PINS",
     "RUNS",
@@ -124,6 +125,16 @@ WHERE event_id = 1 AND NOT EXISTS (
     WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
 ) AND run_id NOT IN {_IMPORTED}
 ORDER BY event_time DESC LIMIT $1
+"""
+
+OPEN_VERSIONS = f"""
+SELECT run_id, workflow_id, name, coalesce(pinned.definition_hash, attributes ->> 'definition_hash', '')
+FROM event_log.events AS started LEFT JOIN ({_PINNED} GROUP BY run_id) AS pinned USING (run_id)
+WHERE event_id = 1 AND name IN (SELECT unnest($1)) AND NOT EXISTS (
+    FROM event_log.events AS closing
+    WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
+) AND run_id NOT IN {_IMPORTED}
+ORDER BY run_id
 """
 
 DEFINITIONS = "SELECT hash, kind, name, source, manifest, time FROM event_log.definitions"

@@ -165,10 +165,16 @@ class CodeChecks:
             if run is not None and len(history) < run.last_event_id:
                 trial.lagging.append((run_id, workflow_id))
             elif history and type(history[-1]) not in CLOSING_EVENTS:
-                misfit = self._try(trial.definition, run_id, workflow_id, history)
+                # a suspended one is resumed by its operators, with the code that it then moves to
+                moves = run is None or run.status != "Suspended"
+                misfit = self._try(trial.definition, run_id, workflow_id, history, moves=moves)
+                if misfit is None and not moves:
+                    continue
                 trial.checked.append(CheckedExecution(workflow_id, run_id, trial.definition.name, misfit))
 
-    def _try(self, definition: Definition, run_id: str, workflow_id: str, history: list[HistoryEvent]) -> Misfit | None:
+    def _try(
+        self, definition: Definition, run_id: str, workflow_id: str, history: list[HistoryEvent], *, moves: bool
+    ) -> Misfit | None:
         """Try code on one execution, and move it if the code fits."""
         started = history[0]
         assert isinstance(started, WorkflowExecutionStarted)
@@ -179,9 +185,11 @@ class CodeChecks:
                 misfit = misfit_of(instance, history)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, the others are to be tried
             return Misfit(f"{type(error).__name__}: {error}", "mend the code and run the cell again")
-        if misfit is None:
+        if misfit is None and moves:
             self._parts.definitions.store(definition)
             self._move(instance, run, history)
+        elif misfit is None:
+            instance.evict()
         return misfit
 
     def _move(self, instance: WorkflowInstance, run: RunState, history: list[HistoryEvent]) -> None:

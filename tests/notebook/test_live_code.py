@@ -19,6 +19,7 @@ def live_report(x):
 """
 HELPER = "def live_label(word):\n    return {!r} + word"
 START = "hs = [live_report.options(id=f'live-{i}').start(i) for i in range(3)]"
+WHY = "recorded is event 2 ActivityTaskScheduled(live_fetch), the code asks for ScheduleActivityTask(live_other)"
 WAIT = """\
 import time
 while nbflow.sql("SELECT count(*) AS n FROM events WHERE event_type = 'ActivityTaskCompleted'").n[0] < 3:
@@ -37,8 +38,7 @@ def test_an_edited_cell_shows_who_moved_and_who_stays(kernel):
     (stays,) = kernel.run(CELL.format(step="live_other")).displays
     assert stays["text/plain"].split("\n")[:3] == [
         "3 executions of live_report stay on the old code",
-        "  live-0, live-1, live-2: recorded is event 2 ActivityTaskScheduled(live_fetch), "
-        "the code asks for ScheduleActivityTask(live_other)",
+        f"  live-0, live-1, live-2: {WHY}",
         "    at line 3: got = live_other(x)",
     ]
     assert "<table" in stays["text/html"]

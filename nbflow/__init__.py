@@ -26,6 +26,7 @@ from nbflow.authoring.inside import (
 )
 from nbflow.authoring.launcher import use_launcher
 from nbflow.authoring.log import logger
+from nbflow.authoring.transaction import transaction
 from nbflow.authoring.updates import all_handlers_finished, update
 from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
 from nbflow.core.retry import RetryPolicy
@@ -88,6 +89,7 @@ __all__ = [
     "sql",
     "timers",
     "track",
+    "transaction",
     "unload_ipython_extension",
     "update",
     "use_launcher",

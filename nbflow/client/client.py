@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from nbflow.authoring.launcher import StartRequest
 from nbflow.client.handle import WorkflowHandle, wait_for
 from nbflow.client.live_code import LiveCode
 from nbflow.client.places import notebook_path
+from nbflow.client.transactions import run_transaction
 from nbflow.core.definitions import Definition
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock
@@ -107,6 +108,28 @@ class Client:
         for answer in under_way:
             handles += map(self._handle, wait_for(answer))
         return handles
+
+    def transact(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function with a DuckDB cursor as its first argument, in a transaction of its own.
+
+        Parameters
+        ----------
+        function
+            Called again when another transaction was quicker.
+        args, kwargs
+            Its other arguments.
+
+        Returns
+        -------
+        object
+            What it returned, once what it wrote is durable.
+
+        Raises
+        ------
+        StoreError
+            When it can't be committed.
+        """
+        return run_transaction(self.store, function, args, kwargs)
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> Start:
         return Start(

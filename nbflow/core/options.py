@@ -15,14 +15,14 @@ from nbflow.exceptions import ConfigurationError
 
 __all__ = ["ActivityDefinitionOptions", "IdConflict", "IdReuse", "RunIn", "WorkflowOptions"]
 
-RunIn: TypeAlias = Literal["thread", "loop", "process"]
+RunIn: TypeAlias = Literal["thread", "loop", "process", "transaction"]
 IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
 IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
 OnError: TypeAlias = Literal["fail", "suspend"]
 CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "run_in": ("thread", "loop", "process"),
+    "run_in": ("thread", "loop", "process", "transaction"),
     "id_conflict": ("attach", "fail", "terminate"),
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
@@ -157,7 +157,8 @@ class ActivityDefinitionOptions(_Options):
         What the workflow does when it cancels: ask and go on (``TRY_CANCEL``), ask and wait
         (``WAIT_CANCELLATION_COMPLETED``), or just go on (``ABANDON``).
     run_in
-        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``) or ``"process"``.
+        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``), ``"process"``, or ``"transaction"``: in a
+        thread, with a DuckDB cursor as its first argument (what ``@nbflow.transaction`` is short for).
     summary
         One line for people.
     """

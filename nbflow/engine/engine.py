@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent
@@ -41,10 +41,14 @@ from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.schedule_requests import ScheduleRequests
 from nbflow.engine.schedules import Schedules
+from nbflow.engine.transactions import TransactionRunner, Transactions
 from nbflow.engine.updates import Updates
 from nbflow.engine.watchdog import Watchdog
 from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
 from nbflow.store import Batch, EventStore, LogRow
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -53,6 +57,8 @@ _CLEANUP_SECONDS = 1.0
 _RUNS_KNOWN = 10_000
 """Open executions whose ids are read at the start, by one query, in place of one query for each that is asked for."""
 _LONGEST_SLEEP = 10.0
+_TRANSACTIONS = 8
+"""Transactions that run at once at most: they commit one at a time, and more would only get into each other's way."""
 _OUTPUT = OutputCapture()
 _COLLECTOR = RestingCollector()
 
@@ -110,12 +116,15 @@ class Engine:
             definitions=self.definitions,
             post=self.post,
         )
+        transactions = TransactionRunner(min(_TRANSACTIONS, options.threads), self.store)
         self._runners: dict[str, Runner] = {
+            "transaction": transactions,
             "thread": ThreadRunner(options.threads),
             "loop": LoopRunner(self._loop, options.loop_tasks),
             "process": ProcessRunner(options.processes, BlobReader(self.store)),
         }
         self.activities = self.interpreter.activities = Activities(parts, self._runners)
+        self.activities.transactions = Transactions(parts, self.activities, transactions)
         self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self.updates = Updates(parts, self.requests, options.identity)
@@ -334,10 +343,28 @@ class Engine:
             msg = f"the store {self.store.path} could not take down what happened: {type(error).__name__}: {error}"
             raise StoreError(msg, self.store.path) from error
 
+    def commit_transaction(self, cursor: DuckDBPyConnection, batch: Batch) -> None:
+        """Make a batch durable together with what user code wrote; on the journal's thread.
+
+        Raises
+        ------
+        StoreError
+            When it can't be; nothing of either is in the store then.
+        """
+        try:
+            self.store.commit_transaction(cursor, batch)
+        except NbflowError:
+            raise
+        except Exception as error:
+            msg = f"the store {self.store.path} could not commit a transaction: {type(error).__name__}: {error}"
+            raise StoreError(msg, self.store.path) from error
+
     # One turn.
 
     def _turn(self) -> None:
         self._is_woken = False
+        if self.journal.is_full:
+            return  # the end of the commit under way brings the next turn
         self.definitions.begin_turn()
         if self._broken is not None or self._is_stopped:
             self._refuse_inbox()

@@ -159,6 +159,14 @@ class Interpreter:
         self.activate(execution, [execution.started, *events])
         self.on_begun(execution)
 
+    def react(self, execution: Execution, events: list[HistoryEvent]) -> None:
+        """Let the code react to events that are durable already, and next in the history."""
+        last = events[-1]
+        execution.next_event_id = last.event_id + 1
+        execution.run.last_event_id = last.event_id
+        execution.last_event = last
+        self.activate(execution, events)
+
     def activate(self, execution: Execution, events: list[HistoryEvent]) -> None:
         """Let the code react to events that are taken down already."""
         instance = execution.instance

@@ -206,7 +206,10 @@ class _Commit:
         execution = task.execution
         now = self._owner.clock.now()
         self._events = outcomes.completed(task, self._outcome.result, execution.next_event_id, now)
-        return [(execution.run_id, execution.workflow_id, event, False) for event in self._events]
+        started, completed = self._events
+        run_id, workflow_id = execution.run_id, execution.workflow_id
+        # deferred: the code reacts in a later commit, or after a restart
+        return [(run_id, workflow_id, started, False), (run_id, workflow_id, completed, True)]
 
     def committed(self) -> None:
         """It is durable."""

@@ -127,7 +127,7 @@ class Reader:
         return self._rows(reader_sql.OPEN_VERSIONS, [list(workflow_types)])
 
     def open_runs_with_pending_activities(self) -> list[str]:
-        """Name the open runs that wait for an activity, in order of their ids."""
+        """Name the open runs that wait for an activity, or have not heard of its outcome yet, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]
 
     def open_runs(self, limit: int) -> list[RunRow]:

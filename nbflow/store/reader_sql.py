@@ -239,7 +239,18 @@ _OPEN_ACTIVITIES = f"""
     ) AND run_id NOT IN {_IMPORTED}
 """
 
-RUNS_WITH_OPEN_ACTIVITIES = f"SELECT DISTINCT run_id FROM ({_OPEN_ACTIVITIES}) ORDER BY run_id"
+# A transaction's outcome is durable before the code reacts to it: the process may have ended in between.
+_UNHEARD_OUTCOMES = """
+    SELECT run_id
+    FROM event_log.events AS outcome
+    WHERE event_type = 'ActivityTaskCompleted' AND deferred AND NOT EXISTS (
+        FROM event_log.events AS later WHERE later.run_id = outcome.run_id AND later.event_id > outcome.event_id
+    )
+"""
+
+RUNS_WITH_OPEN_ACTIVITIES = f"""
+SELECT run_id FROM ({_OPEN_ACTIVITIES}) UNION SELECT run_id FROM ({_UNHEARD_OUTCOMES}) ORDER BY run_id
+"""
 
 COUNTS = f"""
 SELECT

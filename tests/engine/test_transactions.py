@@ -403,3 +403,29 @@ def test_an_activity_may_call_a_transaction(bank: WorkflowEnvironment) -> None:
 
     assert adding() == 99 + 97
     assert balances()["b"] == 103
+
+
+def test_the_code_hears_of_an_outcome_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends between a transaction's commit and the workflow's reaction loses neither."""
+    path = tmp_path / "store.duckdb"
+    with WorkflowEnvironment(path) as env:
+        env.client.sql("CREATE TABLE accounts AS SELECT unnest(['a', 'b']) AS name, 100 AS balance", write=True)
+        store = env.client.store
+        commit_transaction = store.commit_transaction
+
+        def fail(batch: Batch) -> None:
+            msg = "the disk is gone"
+            raise nbflow.exceptions.StoreError(msg)
+
+        def commit_and_lose_the_disk(cursor: Any, batch: Batch) -> None:
+            commit_transaction(cursor, batch)
+            monkeypatch.setattr(store, "commit", fail)
+
+        monkeypatch.setattr(store, "commit_transaction", commit_and_lose_the_disk)
+        handle = moves.options(id="m").start([("a", "b", 30)])
+        with pytest.raises(nbflow.exceptions.NbflowError, match="the disk is gone"):
+            handle.result()
+
+    with WorkflowEnvironment(path):
+        assert nbflow.get("m").result() == [70]
+        assert balances() == {"a": 70, "b": 130}

@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent
@@ -24,6 +24,7 @@ from nbflow.engine.activities import Activities, Runner
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock, RealClock
 from nbflow.engine.code_checks import CodeChecks
+from nbflow.engine.commits import Commits, Tidying
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
@@ -44,11 +45,8 @@ from nbflow.engine.schedules import Schedules
 from nbflow.engine.transactions import TransactionRunner, Transactions
 from nbflow.engine.updates import Updates
 from nbflow.engine.watchdog import Watchdog
-from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
-from nbflow.store import Batch, EventStore, LogRow
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError
+from nbflow.store import EventStore, LogRow
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -102,7 +100,8 @@ class Engine:
 
     def _assemble(self) -> None:
         options, clock, reader = self.options, self.clock, self.store.reader()
-        self.journal = Journal(self, self._post_urgent, self._on_commit_failed, self._guarded)
+        self.journal = Journal(Commits(self.store), self._post_urgent, self._on_commit_failed, self._guarded)
+        self._tidying = Tidying(self._loop, self.journal)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
         self.definitions = Definitions(reader, self.journal, clock)
@@ -327,42 +326,11 @@ class Engine:
         """Start executions; the answer comes when they are durable."""
         return self.submit(self.requests.start, definition, starts)
 
-    def commit(self, batch: Batch) -> None:
-        """Make a batch durable; on the journal's thread.
-
-        Raises
-        ------
-        StoreError
-            When it can't be written, for whatever reason.
-        """
-        try:
-            self.store.commit(batch)
-        except NbflowError:
-            raise
-        except Exception as error:
-            msg = f"the store {self.store.path} could not take down what happened: {type(error).__name__}: {error}"
-            raise StoreError(msg, self.store.path) from error
-
-    def commit_transaction(self, cursor: DuckDBPyConnection, batch: Batch) -> None:
-        """Make a batch durable together with what user code wrote; on the journal's thread.
-
-        Raises
-        ------
-        StoreError
-            When it can't be; nothing of either is in the store then.
-        """
-        try:
-            self.store.commit_transaction(cursor, batch)
-        except NbflowError:
-            raise
-        except Exception as error:
-            msg = f"the store {self.store.path} could not commit a transaction: {type(error).__name__}: {error}"
-            raise StoreError(msg, self.store.path) from error
-
     # One turn.
 
     def _turn(self) -> None:
         self._is_woken = False
+        self._tidying.watch()
         if self.journal.is_full:
             return  # the end of the commit under way brings the next turn
         self.definitions.begin_turn()

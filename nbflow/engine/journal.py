@@ -33,6 +33,9 @@ Action = tuple[Callable[..., None], tuple[Any, ...]]
 class _Commits(Protocol):
     def commit(self, batch: Batch) -> None: ...
     def commit_transaction(self, cursor: Any, batch: Batch) -> None: ...
+    @property
+    def may_be_tidied(self) -> bool: ...
+    def tidy(self) -> None: ...
 
 
 class Transaction(Protocol):
@@ -165,6 +168,15 @@ class Journal:
         if inline and work.transaction is None and len(batch.events) <= _LARGEST_INLINE:
             self._commit_inline(work)
             return
+        self._hand_over(work)
+
+    def tidy(self) -> None:
+        """Work the log into the file, if nothing waits to be committed."""
+        if self.is_idle and not self.failed and self._store.may_be_tidied:
+            self.in_flight = True
+            self._hand_over(_Work(Batch(), []))
+
+    def _hand_over(self, work: _Work) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._commit_forever, name="nbflow-commit", daemon=True)
             self._thread.start()
@@ -192,10 +204,12 @@ class Journal:
     def _commit_forever(self) -> None:
         while (work := self._queue.get()) is not None:
             try:
-                if work.transaction is None:
+                if work.transaction is not None:
+                    self._commit_transaction(work, work.transaction)
+                elif work.batch:
                     self._store.commit(work.batch)
                 else:
-                    self._commit_transaction(work, work.transaction)
+                    self._store.tidy()
             except BaseException as error:  # noqa: BLE001  handed to the engine, which stops
                 self._post(self.fail, error)
             else:

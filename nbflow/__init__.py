@@ -10,6 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.activity import Activity, activity
+from nbflow.authoring.describing import (
+    deprecate_patch,
+    patched,
+    set_details,
+    upsert_memo,
+    upsert_search_attributes,
+)
 from nbflow.authoring.in_activity import activity_info, heartbeat, track
 from nbflow.authoring.inside import (
     gather,
@@ -26,8 +33,7 @@ from nbflow.authoring.inside import (
 )
 from nbflow.authoring.launcher import use_launcher
 from nbflow.authoring.log import logger
-from nbflow.authoring.transaction import transaction
-from nbflow.authoring.updates import all_handlers_finished, update
+from nbflow.authoring.updates import UnfinishedHandlersWarning, all_handlers_finished, update
 from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
 from nbflow.core.retry import RetryPolicy
 from nbflow.exceptions import ApplicationError
@@ -45,8 +51,6 @@ if TYPE_CHECKING:
         sql,
         timers,
     )
-    from nbflow.client.code_check import CodeCheck
-    from nbflow.client.default import code_check
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -55,17 +59,17 @@ __version__ = "0.1.0"
 __all__ = [
     "Activity",
     "ApplicationError",
-    "CodeCheck",
     "DeterminismWarning",
     "RetryPolicy",
     "ScheduleHandle",
+    "UnfinishedHandlersWarning",
     "Workflow",
     "WorkflowHandle",
     "activity",
     "activity_info",
     "all_handlers_finished",
     "close",
-    "code_check",
+    "deprecate_patch",
     "executions",
     "export_history",
     "failures",
@@ -79,19 +83,22 @@ __all__ = [
     "logger",
     "now",
     "open",
+    "patched",
     "query",
     "random",
     "schedule",
     "schedules",
+    "set_details",
     "side_effect",
     "signal",
     "sleep",
     "sql",
     "timers",
     "track",
-    "transaction",
     "unload_ipython_extension",
     "update",
+    "upsert_memo",
+    "upsert_search_attributes",
     "use_launcher",
     "uuid4",
     "wait_condition",
@@ -102,7 +109,6 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
-    **dict.fromkeys(("CodeCheck", "code_check"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }

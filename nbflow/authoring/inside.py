@@ -125,7 +125,7 @@ def wait_condition(
     return wait_here(current_runtime("wait_condition").wait_condition(predicate, seconds, summary))
 
 
-def wait_for_signal(name: str, timeout: Duration | None = None) -> Any:
+def wait_for_signal(name: str, timeout: Duration | None = None, *, summary: str | None = None) -> Any:
     """Wait for the next signal of a name; one that came earlier counts.
 
     Parameters
@@ -134,6 +134,8 @@ def wait_for_signal(name: str, timeout: Duration | None = None) -> Any:
         Name of the signal.
     timeout
         Give up after this long.
+    summary
+        One line for people, shown beside the timer.
 
     Returns
     -------
@@ -146,7 +148,7 @@ def wait_for_signal(name: str, timeout: Duration | None = None) -> Any:
         When none came in time.
     """
     seconds = None if timeout is None else parse_duration(timeout)
-    return wait_here(current_runtime("wait_for_signal").wait_for_signal(name, seconds))
+    return wait_here(current_runtime("wait_for_signal").wait_for_signal(name, seconds, summary))
 
 
 def side_effect(function: Callable[[], Any]) -> Any:

@@ -6,17 +6,36 @@ other backends may register another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from nbflow.core.definitions import Definition
 from nbflow.core.options import WorkflowOptions
 from nbflow.exceptions import ConfigurationError
 
-__all__ = ["Launcher", "StartRequest", "current_launcher", "use_launcher"]
+__all__ = ["Launcher", "StartRequest", "UpdateRequest", "current_launcher", "use_launcher"]
 
 StartRequest = tuple[tuple[Any, ...], dict[str, Any], WorkflowOptions]
 """Positional arguments, keyword-only arguments, options."""
+
+
+class UpdateRequest(NamedTuple):
+    """One update to send.
+
+    Parameters
+    ----------
+    name, args
+        Its name and arguments.
+    update_id
+        Names it within the run; None to have an id made up.
+    wait_for
+        ``"accepted"`` or ``"completed"``.
+    """
+
+    name: str
+    args: tuple[Any, ...]
+    update_id: str | None = None
+    wait_for: str = "accepted"
 
 
 class Launcher(Protocol):
@@ -26,8 +45,12 @@ class Launcher(Protocol):
         """Start executions of one definition, durably, and return their handles in order."""
         ...
 
-    def transact(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call a function with a DuckDB cursor as its first argument, in a transaction of its own."""
+    def signal_with_start(self, definition: Definition, request: StartRequest, name: str, args: Sequence[Any]) -> Any:
+        """Start an execution with a signal, or signal the one that runs; returns its handle."""
+        ...
+
+    def update_with_start(self, definition: Definition, request: StartRequest, update: UpdateRequest) -> Any:
+        """Start an execution, or take the one that runs, and update it; returns the update's handle."""
         ...
 
 

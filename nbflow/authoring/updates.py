@@ -9,13 +9,24 @@ from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overloa
 from nbflow.core.runtime import current_runtime
 from nbflow.exceptions import ConfigurationError
 
-__all__ = ["UnfinishedPolicy", "UpdateHandler", "all_handlers_finished", "check_unfinished_policy", "update"]
+__all__ = [
+    "UnfinishedHandlersWarning",
+    "UnfinishedPolicy",
+    "UpdateHandler",
+    "all_handlers_finished",
+    "check_unfinished_policy",
+    "update",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V", bound=Callable[..., Any])
 
 UnfinishedPolicy: TypeAlias = Literal["warn", "abandon"]
+
+
+class UnfinishedHandlersWarning(UserWarning):
+    """An execution closed while handlers of its signals or updates were under way."""
 
 
 def check_unfinished_policy(policy: object) -> None:

@@ -7,11 +7,11 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from nbflow.authoring.activity import _check_function, _count_plain_positionals
 from nbflow.authoring.capture import VersionCache
-from nbflow.authoring.launcher import StartRequest, current_launcher
+from nbflow.authoring.launcher import StartRequest, UpdateRequest, current_launcher
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
 from nbflow.core.lint import lint_class, lint_workflow
 from nbflow.core.options import WorkflowOptions
@@ -92,6 +92,74 @@ class Workflow(Generic[P, R]):
             options = [WorkflowOptions.read({"id": workflow_id}, self._options) for workflow_id in ids]
         return self._launch([self._request(args, {}, o) for args, o in zip(argument_lists, options, strict=True)])
 
+    def signal_with_start(
+        self, name: str, *args: Any, start_args: tuple[Any, ...] = (), start_kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Start an execution with a signal that its code finds when it begins; if one runs, signal that.
+
+        Parameters
+        ----------
+        name
+            Name of the signal.
+        *args
+            Its arguments.
+        start_args, start_kwargs
+            Arguments of the workflow.
+
+        Returns
+        -------
+        WorkflowHandle
+            Returned once start and signal are committed, both or neither.
+
+        Raises
+        ------
+        WorkflowClosedError
+            When the id policy keeps a closed execution.
+        """
+        request = self._request(start_args, dict(start_kwargs or {}), self._options)
+        definition = self._definition_to_start()
+        return current_launcher().signal_with_start(definition, request, name, args)
+
+    def update_with_start(
+        self,
+        name: str,
+        *args: Any,
+        start_args: tuple[Any, ...] = (),
+        start_kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,  # noqa: A002
+        wait_for: Literal["accepted", "completed"] = "accepted",
+    ) -> Any:
+        """Start an execution, or take the one that runs, and have an update handled.
+
+        Parameters
+        ----------
+        name
+            Name of the update.
+        *args
+            Its arguments.
+        start_args, start_kwargs
+            Arguments of the workflow.
+        id
+            Names the update within the run: asking again with the same id attaches to the one that is there.
+        wait_for
+            ``"accepted"`` or ``"completed"``.
+
+        Returns
+        -------
+        UpdateHandle
+            ``.result()`` waits for the update's end; ``.workflow`` is the execution's handle.
+
+        Raises
+        ------
+        WorkflowUpdateFailedError
+            When the update was rejected; an execution that was started for it runs on.
+        WorkflowClosedError
+            When the id policy keeps a closed execution.
+        """
+        request = self._request(start_args, dict(start_kwargs or {}), self._options)
+        definition = self._definition_to_start()
+        return current_launcher().update_with_start(definition, request, UpdateRequest(name, args, id, wait_for))
+
     def map(self, calls: Iterable[Any]) -> list[R]:
         """Run an execution for each item at once and return their results in order."""
         return [handle.result() for handle in self.start_many(calls)]
@@ -134,8 +202,13 @@ class Workflow(Generic[P, R]):
                 f"call its steps as activities, or start it from outside"
             )
             raise DefinitionError(msg)
-        definition = REGISTRY.remember(self.definition())
-        return current_launcher().start(definition, requests)
+        return current_launcher().start(self._definition_to_start(), requests)
+
+    def _definition_to_start(self) -> Definition:
+        if runtime_or_none() is not None:
+            msg = f"workflow {self.name} can't be started with a message inside a workflow; do that in an activity"
+            raise DefinitionError(msg)
+        return REGISTRY.remember(self.definition())
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}{self._signature}>"
@@ -174,8 +247,8 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> A
             target = target.function
         _check_function(target, "a workflow")
         marked: Workflow[Any, Any] = Workflow(target, checked)
+        REGISTRY.register("workflow", marked.name, marked.definition)
         _warn(marked)
-        REGISTRY.register("workflow", marked.name, marked.definition, on_edit=checked.on_edit)
         return marked
 
     return mark if function is None else mark(function)

@@ -6,21 +6,23 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.launcher import StartRequest
+from nbflow.authoring.launcher import UpdateRequest as SendUpdate
 from nbflow.client.handle import WorkflowHandle, wait_for
-from nbflow.client.live_code import LiveCode
 from nbflow.client.places import notebook_path
-from nbflow.client.transactions import run_transaction
+from nbflow.client.updates import UpdateHandle, waits_for_outcome
 from nbflow.core.definitions import Definition
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.clock import Clock
 from nbflow.engine.engine import Engine, EngineOptions
 from nbflow.engine.execution import RunState
 from nbflow.engine.requests import Start
+from nbflow.engine.updates import UpdateRequest
 from nbflow.store import EventStore
 from nbflow.store.codec import Codec
 
@@ -59,11 +61,8 @@ class Client:
         self.engine = Engine(self.store, self.codec, clock, options)
         self.codec.resolve_class = self.engine.definitions.find_class
         self._cursors = threading.local()
-        self.live_code = LiveCode(self.engine)
-        """Tries new code on open executions."""
         try:
             self.engine.start()
-            self.live_code.begin()
         except BaseException:
             self.engine.close()
             raise
@@ -80,7 +79,6 @@ class Client:
 
     def close(self) -> None:
         """Stop the engine and release the store; open executions go on when it is opened again."""
-        self.live_code.end()
         self.engine.close()
 
     def start(self, definition: Definition, requests: Sequence[StartRequest]) -> list[WorkflowHandle]:
@@ -109,27 +107,19 @@ class Client:
             handles += map(self._handle, wait_for(answer))
         return handles
 
-    def transact(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call a function with a DuckDB cursor as its first argument, in a transaction of its own.
+    def signal_with_start(
+        self, definition: Definition, request: StartRequest, name: str, args: Sequence[Any]
+    ) -> WorkflowHandle:
+        """Start an execution with a signal, or signal the one that runs; returns its handle once that is durable."""
+        start = replace(self._encoded(*request), signal=(name, self.codec.encode(list(args))))
+        return self._handle(wait_for(self.engine.submit(self.engine.with_start.signal, definition, start)))
 
-        Parameters
-        ----------
-        function
-            Called again when another transaction was quicker.
-        args, kwargs
-            Its other arguments.
-
-        Returns
-        -------
-        object
-            What it returned, once what it wrote is durable.
-
-        Raises
-        ------
-        StoreError
-            When it can't be committed.
-        """
-        return run_transaction(self.store, function, args, kwargs)
+    def update_with_start(self, definition: Definition, request: StartRequest, update: SendUpdate) -> UpdateHandle:
+        """Start an execution, or take the one that runs, and update it; returns the update's handle."""
+        stage = waits_for_outcome(update.wait_for)
+        sent = UpdateRequest(update.name, self.codec.encode(list(update.args)), update.update_id, stage)
+        answer = wait_for(self.engine.submit(self.engine.with_start.update, definition, self._encoded(*request), sent))
+        return UpdateHandle(self, self._handle(answer.run), answer.update_id, answer)
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> Start:
         return Start(

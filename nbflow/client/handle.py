@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbflow.authoring.updates import UnfinishedHandlersWarning
 from nbflow.client.operating import OperatorVerbs
 from nbflow.client.updates import UpdateHandle, UpdateStage, waits_for_outcome
 from nbflow.client.waiting import POLL, wait_for
@@ -23,6 +25,7 @@ from nbflow.core.events import (
     WorkflowExecutionTimedOut,
 )
 from nbflow.core.failures import exception_of_failure
+from nbflow.core.handlers import unfinished_message
 from nbflow.core.payloads import Converter, Payload
 from nbflow.engine.updates import UpdateRequest
 from nbflow.exceptions import (
@@ -174,6 +177,10 @@ class WorkflowHandle(OperatorVerbs):
         return self._outcome(future.result())
 
     def _outcome(self, event: HistoryEvent) -> Any:
+        unfinished = self._client.engine.updates.unfinished.pop(self.run_id, None)
+        if unfinished:
+            message = f"workflow {self.workflow_id!r}: {unfinished_message(unfinished)}"
+            warnings.warn(message, UnfinishedHandlersWarning, stacklevel=3)
         codec = self._client.codec
         cause: FailureError
         match event:
@@ -335,6 +342,15 @@ class WorkflowHandle(OperatorVerbs):
         """Running, Paused, Suspended, Completed, Failed, Canceled, Terminated, TimedOut or ContinuedAsNew."""
         status = str(self._call(self._client.engine.requests.describe).status)
         return "Running" if status == "Imported" else status
+
+    @property
+    def details(self) -> str:
+        """What the workflow said last with ``nbflow.set_details``: Markdown."""
+        return str(self.query("__temporal_workflow_metadata")["current_details"])
+
+    def stack_trace(self) -> str:
+        """Say where the workflow's code waits, task by task; of a closed one, where it was left waiting."""
+        return str(self.query("__stack_trace"))
 
     def describe(self) -> dict[str, Any]:
         """Return the execution's row of the ``executions`` view."""

@@ -6,6 +6,7 @@ never changes threads, so every activation of an execution runs on one thread.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
@@ -48,6 +49,7 @@ def block_on(awaitable: Awaitable[T]) -> T:
 async def _run_on_greenlet(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     stack = WorkflowGreenlet(function)
     stack.gr_context = contextvars.copy_context()
+    asyncio.current_task().greenlet = stack  # type: ignore[union-attr]  # for those who ask where it waits
     outcome = stack.switch(*args, **kwargs)
     while not stack.dead:
         try:

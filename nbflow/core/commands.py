@@ -29,6 +29,7 @@ from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
 from nbflow.core.records import Record, record_type
 from nbflow.core.retry import RetryPolicy
+from nbflow.core.search_attributes import CHANGE_VERSION
 
 __all__ = [
     "ActivityOptions",
@@ -59,16 +60,11 @@ class SourceLine(NamedTuple):
     code: CodeType
     instruction: int
 
-    @property
-    def number(self) -> int:
-        """The line number within the file."""
+    def __str__(self) -> str:
         for start, end, line in _line_table(self.code):
             if start <= self.instruction < end and line is not None:
-                return line
-        return self.code.co_firstlineno
-
-    def __str__(self) -> str:
-        return f"{self.code.co_filename}:{self.number}"
+                return f"{self.code.co_filename}:{line}"
+        return f"{self.code.co_filename}:{self.code.co_firstlineno}"
 
 
 def _line_table(code: CodeType) -> list[tuple[int, int, int | None]]:
@@ -243,7 +239,7 @@ class RecordMarker(Command):
         return (
             isinstance(event, MarkerRecorded)
             and self.marker_name == event.marker_name
-            and self.details.get("id") == event.details.get("id")
+            and all(self.details.get(key) == event.details.get(key) for key in ("id", "patch_id"))
         )
 
 
@@ -367,6 +363,12 @@ class UpsertSearchAttributes(Command):
     event_type: ClassVar[type[HistoryEvent]] = UpsertWorkflowSearchAttributes
 
     search_attributes: Mapping[str, Any]
+
+    def fits(self, event: HistoryEvent) -> bool:
+        """Say whether an event records this command; the list of patches is told apart from what users say."""
+        return type(event) is UpsertWorkflowSearchAttributes and (CHANGE_VERSION in self.search_attributes) == (
+            CHANGE_VERSION in event.search_attributes
+        )
 
 
 @record_type

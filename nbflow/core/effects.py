@@ -60,6 +60,8 @@ def _started(instance: WorkflowInstance, event: WorkflowExecutionStarted) -> boo
 
 
 def _signaled(instance: WorkflowInstance, event: WorkflowExecutionSignaled) -> bool:
+    if event.with_start:
+        instance.return_to_start()  # of a delayed start it has the time before the delay
     instance.messages.deliver(event.signal_name, instance.converter.decode(event.input))
     return True
 
@@ -123,20 +125,10 @@ def _settled(instance: WorkflowInstance, event: Any) -> ActivityHandle | None:
     return None if handle.done() else handle
 
 
-def _in_turn(instance: WorkflowInstance, handle: ActivityHandle, settle: Callable[[], object]) -> None:
-    """Settle an activity: at once, or in a history of Temporal's SDK two turns of the loop later, as it takes there."""
-    if not instance.sdk_turns:
-        settle()
-        return
-    loop = instance.loop
-    loop.call_soon(lambda: loop.call_soon(lambda: handle.done() or settle()))
-
-
 def _activity_completed(instance: WorkflowInstance, event: ActivityTaskCompleted) -> bool:
     handle = _settled(instance, event)
     if handle is not None:
-        result = instance.converter.decode(event.result)
-        _in_turn(instance, handle, lambda: handle.set_result(result))
+        handle.set_result(instance.converter.decode(event.result))
     return True
 
 
@@ -154,8 +146,7 @@ def _activity_failed(instance: WorkflowInstance, event: ActivityTaskFailed | Act
             },
             cause=event.failure,
         )
-        error = exception_of_failure(failure, instance.converter)
-        _in_turn(instance, handle, lambda: handle.fail(error))
+        handle.fail(exception_of_failure(failure, instance.converter))
     return True
 
 

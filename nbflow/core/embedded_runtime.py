@@ -19,11 +19,13 @@ from nbflow.core.commands import (
     ActivityOptions,
     CancelTimer,
     Command,
+    ModifyWorkflowProperties,
     RecordMarker,
     RequestCancelActivityTask,
     ScheduleActivityTask,
     SourceLine,
     StartTimer,
+    UpsertSearchAttributes,
 )
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
@@ -33,8 +35,11 @@ from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer, SleepFuture
 from nbflow.core.outbox import Outbox
+from nbflow.core.patches import Patches, is_change_version
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.runtime import WorkflowInfo
+from nbflow.core.search_attributes import checked_search_attributes
+from nbflow.core.self_description import SelfDescription
 from nbflow.core.updates import Updates
 from nbflow.exceptions import ConfigurationError, ReadOnlyContextError, WorkflowEvicted
 
@@ -75,16 +80,17 @@ class EmbeddedRuntime:
         self.converter = converter
         self.loop = DeterministicLoop(self, run_id)  # type: ignore[abstract]  # the rest is set by name, in a loop
         self.is_replaying = False
-        self.sdk_turns = False
-        """True in the replay of a history that Temporal's own SDK wrote: waking takes as many turns as there."""
         self.logs: list[LogLine] = []
         """Lines that the code logged since the owner last took them."""
         self.recorded_commands: Sequence[HistoryEvent] = ()
         """Events that record commands, as far as a replay knows them."""
         self.recorded_side_effects: dict[str, Payload] = {}
         """Values of markers that replay will ask for, by marker id."""
+        self.description = SelfDescription(converter)
+        self.patches = Patches()
         self._outbox = Outbox()
         self._confirmed = 0
+        self._last_event_id = 0
         self._conditions: list[tuple[Callable[[], object], OrderedFuture]] = []
         self._started: WorkflowExecutionStarted | None = None
         self._time = 0
@@ -237,13 +243,48 @@ class EmbeddedRuntime:
         self._emit(self._line(RecordMarker(marker_name="side_effect", details=details)))
         return self.converter.decode(recorded)
 
+    # What the execution says of itself.
+
+    def upsert_search_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Change the search attributes."""
+        if not self._refuses("change search attributes"):
+            checked = checked_search_attributes(attributes, may_remove=True)
+            self._emit_search_attributes(UpsertSearchAttributes(search_attributes=checked))
+
+    def _emit_search_attributes(self, command: UpsertSearchAttributes) -> None:
+        self.description.change_search_attributes(command.search_attributes)
+        self._emit(self._line(command))
+
+    def upsert_memo(self, memo: Mapping[str, Any]) -> None:
+        """Change the memo."""
+        if not self._refuses("change the memo"):
+            self._emit(self._line(ModifyWorkflowProperties(upserted_memo=self.description.change_memo(memo))))
+
+    def set_details(self, details: str) -> None:
+        """Say how things stand."""
+        if not self._refuses("set details"):
+            self.description.details = str(details)
+
+    def patched(self, patch_id: str, *, deprecated: bool = False) -> bool:
+        """Say whether the code takes a patch's path; the first True leaves a marker."""
+        answer = self.patches.known(patch_id)
+        if answer is not None or self._refuses(f"ask for patch {patch_id!r}"):
+            return bool(answer)
+        goes_over_old_ground = self.is_replaying and self._last_event_id < self.patches.live_from
+        answer = self.patches.decide(patch_id, is_replaying=goes_over_old_ground)
+        if answer:
+            self._emit(self._line(self.patches.marker(patch_id, deprecated=deprecated)))
+            recorded = self._next_recorded() if self.is_replaying else None
+            if recorded is None or is_change_version(recorded):  # Temporal's older histories have none
+                self._emit_search_attributes(self.patches.change_version())
+        return answer
+
     # Waiting.
 
     def sleep(self, seconds: float, summary: str | None = None) -> Any:
         """Start a timer; the future is done when it fires."""
         future = SleepFuture(loop=self.loop)
-        wake = (lambda: self.loop.call_soon(future.wake)) if self.sdk_turns else future.wake
-        future.timer = self.start_timer(seconds, wake, summary)
+        future.timer = self.start_timer(seconds, future.wake, summary)
         return future
 
     def wait_condition(
@@ -295,10 +336,10 @@ class EmbeddedRuntime:
         finally:
             timer.cancel()
 
-    def wait_for_signal(self, name: str, timeout: float | None = None) -> Any:
+    def wait_for_signal(self, name: str, timeout: float | None = None, summary: str | None = None) -> Any:
         """Wait for the next signal of this name."""
         self._refuses(f"wait for signal {name!r}")
-        return self.messages.wait_for(name, timeout)
+        return self.messages.wait_for(name, timeout, summary)
 
     def set_handler(self, kind: str, name: str, handler: Callable[..., Any], unfinished_policy: str = "warn") -> None:
         """Let a function answer signals, queries or updates, or look at updates first."""
@@ -330,8 +371,8 @@ class EmbeddedRuntime:
             start_time=_utc(started.original_start_time or started.event_time),
             definition_hash=started.definition_hash,
             run_key=started.run_key,
-            memo=self.converter.decode(started.memo) if started.memo else {},
-            search_attributes=dict(started.search_attributes or {}),
+            memo=self.description.memo,
+            search_attributes=self.description.search_attributes,
             last_completion_result=self.converter.decode(before) if before else None,
             last_failure=exception_of_failure(failure, self.converter) if failure else None,
         )

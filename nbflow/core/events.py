@@ -242,6 +242,8 @@ class WorkflowExecutionSignaled(HistoryEvent):
     signal_name: str
     input: Payload
     """The arguments, as one encoded list."""
+    with_start: bool | None = None
+    """True if it came together with the start, which is one activation with it."""
     identity: str | None = None
     external_initiated_event_id: int | None = None
     external_workflow_id: str | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from nbflow.core.loop import DeterministicLoop
 
-__all__ = ["RunningHandler", "RunningHandlers"]
+__all__ = ["RunningHandler", "RunningHandlers", "unfinished_message"]
 
 
 class RunningHandler(NamedTuple):
@@ -30,6 +30,15 @@ class RunningHandler(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}"
+
+
+def unfinished_message(handlers: Sequence[str]) -> str:
+    """Say what an end left half done, and how to let it end."""
+    return (
+        f"the execution closed while handlers were under way: {', '.join(handlers)}. What they had begun is dropped. "
+        f"Wait for them with nbflow.wait_condition(nbflow.all_handlers_finished) before the workflow returns, or mark "
+        f'them unfinished_policy="abandon"'
+    )
 
 
 class RunningHandlers:

@@ -20,6 +20,7 @@ from typing import Any
 
 from nbflow.core import guard
 from nbflow.core.bridge import call_user_function
+from nbflow.core.built_in_queries import BUILT_IN_QUERIES
 from nbflow.core.commands import (
     CancelWorkflowExecution,
     Command,
@@ -32,12 +33,12 @@ from nbflow.core.effects import APPLICATIONS, CONFIRMATIONS
 from nbflow.core.embedded_runtime import EmbeddedRuntime, LogLine
 from nbflow.core.events import COMMAND_EVENTS, HistoryEvent, WorkflowExecutionPaused, WorkflowExecutionStarted
 from nbflow.core.failures import Failure, failure_of_exception
-from nbflow.core.frames import line_of_error, line_of_task
-from nbflow.core.handlers import RunningHandlers
+from nbflow.core.handlers import RunningHandlers, unfinished_message
 from nbflow.core.machines import EXECUTION, advance
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer
 from nbflow.core.outbox import misfit_error
+from nbflow.core.patches import PATCH_EVENTS
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.sandbox import Sandbox
 from nbflow.core.surroundings import Surroundings
@@ -80,10 +81,11 @@ class WorkflowInstance(EmbeddedRuntime):
         """Activities without an outcome, by scheduled_event_id."""
         self.timers: dict[int, DurableTimer] = {}
         """Pending timers, by started_event_id."""
+        self.unfinished_handlers: list[str] = []
+        """Handlers that were under way when the code came to its end."""
         self._surroundings = Surroundings(self.loop)
         self._context = Context()
         """Empty at first: what the caller's context holds would differ in a replay."""
-        self._last_event_id = 0
         self._main: asyncio.Task[Any] | None = None
         self._sandbox: Sandbox | None = None
         self._closing_command: Command | None = None
@@ -163,11 +165,14 @@ class WorkflowInstance(EmbeddedRuntime):
         HistoryCorruptedError
             When the event can't stand here.
         """
-        if not self._outbox:
-            raise self._misfit(event)
-        command, target = self._outbox.take()
-        if not command.fits(event):
-            raise self._misfit(event, command)
+        oldest = self._outbox.oldest
+        if type(event) in PATCH_EVENTS and self.patches.may_skip(event, oldest):
+            self._confirmed += 1
+            self._step(event)
+            return
+        if oldest is None or not oldest.fits(event):
+            raise self._misfit(event, oldest)
+        _, target = self._outbox.take()
         self._confirmed += 1
         self._step(event)
         if target is not None:
@@ -198,10 +203,7 @@ class WorkflowInstance(EmbeddedRuntime):
 
     def _misfit(self, event: HistoryEvent, command: Command | None = None) -> NondeterminismError:
         then = self._started.definition_hash if self._started else ""
-        waits_at = line_of_task(self._main) if command is None else None
-        return misfit_error(
-            self.definition.name, self.run_id, event, command, (then, self.definition.hash), waits_at=waits_at
-        )
+        return misfit_error(self.definition.name, self.run_id, event, command, (then, self.definition.hash))
 
     def _run_until_blocked(self) -> None:
         while True:
@@ -212,6 +214,8 @@ class WorkflowInstance(EmbeddedRuntime):
         if violation is not None:
             self._fail_for(violation)
         self._outbox.settle()
+        if self._closing_command is not None:
+            self._note_unfinished_handlers()
         if self._unrunnable is not None:
             raise self._unrunnable
 
@@ -220,13 +224,9 @@ class WorkflowInstance(EmbeddedRuntime):
     def begin(self, event: WorkflowExecutionStarted) -> None:
         """Make the main task."""
         self._started = event
+        self.description.begin(event)
         self._reseeds = sorted((int(event_id), seed) for event_id, seed in (event.reseeds or {}).items())
-        if event.original_start_time is not None:
-            self._time = event.original_start_time
-            self.loop.now = self._time / _MICROSECOND
-        if event.first_workflow_task_backoff:
-            self._time += round(event.first_workflow_task_backoff * _MICROSECOND)
-            self.loop.now = self._time / _MICROSECOND
+        self.return_to_start()
         function = self.definition.function
         if isinstance(function, FunctionType):
             self._sandbox = Sandbox(function, self.definition.bindings)
@@ -236,6 +236,15 @@ class WorkflowInstance(EmbeddedRuntime):
         main = self._run_main(function, tuple(args), kwargs)
         self._main = self.loop.create_task(main, name=self.definition.name)
         self._main.add_done_callback(self._on_main_done)
+
+    def return_to_start(self) -> None:
+        """Let it be the time at which the code begins: when the start delay is over."""
+        started = self._started
+        assert started is not None
+        self._time = started.original_start_time or started.event_time
+        if started.first_workflow_task_backoff:
+            self._time += round(started.first_workflow_task_backoff * _MICROSECOND)
+        self.loop.now = self._time / _MICROSECOND
 
     async def _run_main(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
         return self.converter.encode(await call_user_function(function, args, kwargs))
@@ -277,8 +286,7 @@ class WorkflowInstance(EmbeddedRuntime):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        line = line_of_error(error)
-        self._close(FailWorkflowExecution(failure=self.record_failure(error), line=line))
+        self._close(FailWorkflowExecution(failure=self.record_failure(error)))
 
     def record_failure(self, error: BaseException) -> Failure:
         """Turn an exception of the code into what history keeps of it."""
@@ -306,6 +314,12 @@ class WorkflowInstance(EmbeddedRuntime):
     @property
     def _is_over(self) -> bool:
         return self._closing and (self._closing_command is None or not self.updates.unanswered)
+
+    def _note_unfinished_handlers(self) -> None:
+        """Say which handlers the end leaves half done."""
+        self.unfinished_handlers = [str(handler) for handler in self.running_handlers.unfinished]
+        if self.unfinished_handlers:
+            self.log(30, unfinished_message(self.unfinished_handlers))
 
     def answer_update(self, command: CompleteUpdate, target: UpdateState) -> None:
         """Say how an update ended; also in the activation that ends the execution, before the end."""
@@ -344,6 +358,9 @@ class WorkflowInstance(EmbeddedRuntime):
         NondeterminismError
             When it did real IO.
         """
+        built_in = BUILT_IN_QUERIES.get(name)
+        if built_in is not None:
+            return self._look(lambda: built_in(self), f"query {name!r}")
         return self._look(lambda: self.messages.answer(name, args), f"query {name!r}")
 
     def validate_update(self, name: str, args: Payload) -> None:

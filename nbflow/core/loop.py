@@ -63,6 +63,9 @@ class OrderedFuture(asyncio.Future[Any]):
 class OrderedTask(asyncio.Task[Any]):
     """A task that hashes by its order of creation."""
 
+    greenlet: Any = None
+    """The stack of the plain code that runs in it, if there is some."""
+
     def __init__(
         self, coro: Coroutine[Any, Any, Any], *, loop: DeterministicLoop, name: str, context: Context | None
     ) -> None:

@@ -23,7 +23,7 @@ __all__ = ["Messages"]
 class _Owner(Protocol):
     loop: DeterministicLoop
 
-    async def wait_for(self, future: OrderedFuture, timeout: float | None) -> Any: ...
+    async def wait_for(self, future: OrderedFuture, timeout: float | None, summary: str | None = None) -> Any: ...
     def fail_from_handler(self, error: BaseException) -> None: ...
 
 
@@ -121,7 +121,7 @@ class Messages:
         if self._owner is not None and not task.cancelled() and (error := task.exception()) is not None:
             self._owner.fail_from_handler(error)
 
-    async def wait_for(self, name: str, timeout: float | None) -> Any:
+    async def wait_for(self, name: str, timeout: float | None, summary: str | None = None) -> Any:
         """Wait for the next signal of a name.
 
         Parameters
@@ -130,6 +130,8 @@ class Messages:
             Name of the signal.
         timeout
             Seconds, or None.
+        summary
+            One line for people, shown beside the timer.
 
         Returns
         -------
@@ -149,7 +151,7 @@ class Messages:
         waiters = self._waiters.setdefault(name, {})
         waiters[waiter] = None
         try:
-            return _value(await self._owner.wait_for(waiter, timeout))
+            return _value(await self._owner.wait_for(waiter, timeout, summary))
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 del waiters[waiter]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
@@ -11,23 +10,23 @@ from typing import Any, Literal, Self, TypeAlias
 from nbflow.core.commands import ActivityOptions
 from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.retry import RetryPolicy
+from nbflow.core.search_attributes import checked_search_attributes
 from nbflow.exceptions import ConfigurationError
 
 __all__ = ["ActivityDefinitionOptions", "IdConflict", "IdReuse", "RunIn", "WorkflowOptions"]
 
-RunIn: TypeAlias = Literal["thread", "loop", "process", "transaction"]
+RunIn: TypeAlias = Literal["thread", "loop", "process"]
 IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
 IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
 OnError: TypeAlias = Literal["fail", "suspend"]
 CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "run_in": ("thread", "loop", "process", "transaction"),
+    "run_in": ("thread", "loop", "process"),
     "id_conflict": ("attach", "fail", "terminate"),
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
     "on_error": ("fail", "suspend"),
-    "on_edit": ("move", "keep"),
 }
 
 
@@ -93,15 +92,8 @@ def _notes(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _searchable(name: str, value: Any) -> Mapping[str, Any]:
-    notes = _notes(name, value)
-    for key, note in notes.items():
-        try:
-            json.dumps(note, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            msg = f"{name}[{key!r}] must be a JSON value, not {note!r}: {error}"
-            raise ConfigurationError(msg) from None
-    return notes
+def _searchable(name: str, value: Any) -> Mapping[str, Any]:  # noqa: ARG001  as every check
+    return checked_search_attributes(value)
 
 
 _DURATIONS = frozenset(
@@ -157,8 +149,7 @@ class ActivityDefinitionOptions(_Options):
         What the workflow does when it cancels: ask and go on (``TRY_CANCEL``), ask and wait
         (``WAIT_CANCELLATION_COMPLETED``), or just go on (``ABANDON``).
     run_in
-        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``), ``"process"``, or ``"transaction"``: in a
-        thread, with a DuckDB cursor as its first argument (what ``@nbflow.transaction`` is short for).
+        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``) or ``"process"``.
     summary
         One line for people.
     """
@@ -231,15 +222,12 @@ class WorkflowOptions(_Options):
     memo
         Notes to keep with it: a dict of encodable values.
     search_attributes
-        Values to query by: a dict of JSON-native values.
+        Values to search by: a dict of text, numbers, bools, datetimes, dates and lists of text.
     start_delay
         Wait this long before the first line runs.
     on_error
         An exception that the code lets pass ends the execution (``"fail"``, default), or keeps it open until its
         code is mended and it is resumed (``"suspend"``).
-    on_edit
-        What becomes of open executions when the code is edited: those that the new code fits ``"move"`` to it
-        (default), or all ``"keep"`` the code they run.
     summary
         One line for people.
     """
@@ -254,5 +242,4 @@ class WorkflowOptions(_Options):
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
     on_error: OnError = "fail"
-    on_edit: Literal["move", "keep"] = "move"
     summary: str | None = None

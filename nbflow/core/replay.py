@@ -12,10 +12,12 @@ from nbflow.core.events import (
     HistoryEvent,
     MarkerRecorded,
     WorkflowExecutionPaused,
+    WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
 )
 from nbflow.core.instance import WorkflowInstance
-from nbflow.core.workflow_tasks import commands_of, has_workflow_tasks, is_of_own_interpreter, task_activations
+from nbflow.core.patches import patch_id_of
+from nbflow.core.workflow_tasks import commands_of, has_workflow_tasks, task_activations
 from nbflow.exceptions import HistoryCorruptedError
 
 __all__ = ["activations", "replay"]
@@ -41,18 +43,27 @@ def activations(history: Iterable[HistoryEvent]) -> Iterator[list[HistoryEvent]]
         if delayed_until and event.event_time >= delayed_until and not _takes_back(event):
             yield group
             group = []
-        delayed_until = 0
+        if not _comes_with_start(event):
+            delayed_until = 0
         group.append(event)
         if type(event) is WorkflowExecutionStarted and event.first_workflow_task_backoff:
             # What comes during the start delay ends it: both are one activation.
             delayed_until = (event.original_start_time or event.event_time) + round(
                 event.first_workflow_task_backoff * 1_000_000
             )
-        elif not (type(event) in COMMAND_EVENTS or type(event) is ActivityTaskStarted or _takes_back(following)):
+        elif not (delayed_until or type(event) in _TOGETHER or _takes_back(following) or _comes_with_start(following)):
             yield group
             group = []
     if group:
         yield group
+
+
+_TOGETHER = COMMAND_EVENTS | {ActivityTaskStarted}
+"""Types of events that are in one activation with what follows."""
+
+
+def _comes_with_start(event: HistoryEvent | None) -> bool:
+    return type(event) is WorkflowExecutionSignaled and event.with_start is True
 
 
 def _takes_back(event: HistoryEvent | None) -> bool:
@@ -60,7 +71,7 @@ def _takes_back(event: HistoryEvent | None) -> bool:
     return type(event) is WorkflowExecutionPaused and event.failure is not None
 
 
-def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[Command]:
+def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent], *, ends_live: bool = False) -> list[Command]:
     """Bring a new instance to where its history ends.
 
     Parameters
@@ -69,6 +80,9 @@ def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[
         Fresh, never activated.
     history
         Its events in order, from WorkflowExecutionStarted.
+    ends_live
+        True if the code has never answered the last event from outside, because the history was cut off behind it:
+        what the code does there it does for the first time, so that it takes the path of its patches.
 
     Returns
     -------
@@ -89,13 +103,16 @@ def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent]) -> list[
     history = list(history)
     _check_ids(history)
     instance.in_workflow_tasks = in_tasks = has_workflow_tasks(history)
-    instance.sdk_turns = in_tasks and not is_of_own_interpreter(history)
     instance.recorded_commands = (
         commands_of(history) if in_tasks else [event for event in history if type(event) in COMMAND_EVENTS]
     )
     for event in instance.recorded_commands:
         if type(event) is MarkerRecorded and event.marker_name == "side_effect":
             instance.recorded_side_effects[_marker_id(event)] = event.details["data"]
+        elif (patch_id := patch_id_of(event)) is not None:
+            instance.patches.recorded.add(patch_id)
+    if ends_live:
+        instance.patches.live_from = max(event.event_id for event in history if type(event) not in COMMAND_EVENTS)
     try:
         instance.replay(task_activations(history) if in_tasks else activations(history))
     except BaseException:

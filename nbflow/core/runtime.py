@@ -37,9 +37,9 @@ class WorkflowInfo:
     run_key
         The headless run it belongs to, if any.
     memo
-        Notes given at start.
+        Its notes, as they are now.
     search_attributes
-        Values given at start, for queries.
+        Its values to search by, as they are now.
     last_completion_result
         Started by a schedule: what the last run that completed returned.
     last_failure
@@ -96,7 +96,7 @@ class Runtime(Protocol):
         """Wait until the predicate is true; returns an awaitable."""
         ...
 
-    def wait_for_signal(self, name: str, timeout: float | None = None) -> Any:
+    def wait_for_signal(self, name: str, timeout: float | None = None, summary: str | None = None) -> Any:
         """Wait for the next signal of this name; returns an awaitable of its value."""
         ...
 
@@ -106,6 +106,22 @@ class Runtime(Protocol):
 
     def all_handlers_finished(self) -> bool:
         """Say whether no handler of a signal or an update is under way."""
+        ...
+
+    def upsert_search_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Change the execution's search attributes."""
+        ...
+
+    def upsert_memo(self, memo: Mapping[str, Any]) -> None:
+        """Change the execution's memo."""
+        ...
+
+    def set_details(self, details: str) -> None:
+        """Say how things stand, for people."""
+        ...
+
+    def patched(self, patch_id: str, *, deprecated: bool = False) -> bool:
+        """Say whether the execution takes a patch's code path."""
         ...
 
     def side_effect(self, function: Callable[[], Any]) -> Any:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.definitions import Definition
-from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.events import (
+    ActivityTaskScheduled,
+    HistoryEvent,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionStarted,
+)
 from nbflow.core.failures import Failure
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.payloads import Payload
@@ -58,6 +63,8 @@ class Execution:
     """Its timers by started_event_id, and its own deadlines by name."""
     cancel_requests: dict[int, int] = field(default_factory=dict)
     """ActivityTaskCancelRequested events of open activities, by scheduled_event_id; known after a replay."""
+    start_signal: WorkflowExecutionSignaled | None = None
+    """What came together with the start."""
     is_delayed: bool = False
     """True until its start delay has passed."""
     replayed_events: int = 0
@@ -76,6 +83,11 @@ class Execution:
         return self.run.workflow_id
 
     @property
+    def first_events(self) -> list[HistoryEvent]:
+        """What its code begins with."""
+        return [self.started] if self.start_signal is None else [self.started, self.start_signal]
+
+    @property
     def is_paused(self) -> bool:
         """True while its code does not run: somebody paused it, or it is suspended."""
         return self.instance.pause is not None
@@ -92,8 +104,6 @@ class Outcome:
 
     result: Payload | None = None
     failure: Failure | None = None
-    conflict: bool = False
-    """Of a transaction: another one was quicker, and this one may be made again."""
 
 
 @dataclass(slots=True, eq=False)

@@ -134,7 +134,9 @@ class ProcessRunner(ThreadRunner):
 
     def abandon(self, attempt: Attempt) -> None:
         """Kill the worker."""
-        self._replace_thread(attempt)
+        with self._lock:
+            attempt.is_abandoned = True
+            self._threads -= 1
         with attempt.lock:
             if attempt.handle is not None:
                 attempt.handle.process.kill()

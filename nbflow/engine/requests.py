@@ -9,30 +9,27 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.definitions import Definition
-from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.events import (
     CLOSING_EVENTS,
     HistoryEvent,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
-    WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
 )
-from nbflow.core.failures import Failure
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
-from nbflow.engine.clock import new_run_id, new_seed
+from nbflow.engine.clock import new_run_id
 from nbflow.engine.closings import Closings
 from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.journal import refuse
 from nbflow.engine.parts import Parts
 from nbflow.engine.residency import Residency
+from nbflow.engine.starts import Start, started_event
 from nbflow.exceptions import (
     ClientError,
     WorkflowAlreadyStartedError,
@@ -47,19 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["Requests", "Start", "require_text"]
 
 Answer = Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One execution to start, its arguments encoded."""
-
-    input: Payload
-    keyword_input: Payload | None
-    options: WorkflowOptions
-    memo: Payload | None = None
-    last_completion_result: Payload | None = None
-    continued_failure: Failure | None = None
-    """How the run before ended, if a schedule starts this one."""
 
 
 class Requests:
@@ -184,15 +168,41 @@ class Requests:
                 return kept
         now = self._clock.now()
         run = RunState(new_run_id(now), workflow_id, definition.name, "Running", definition.hash)
-        event = self._started(definition, start, run, now)
+        event = started_event(definition, start, run, now, (self._run_key, self._identity))
         self._latest[workflow_id] = run
         self._residency.runs[run.run_id] = run
         instance = WorkflowInstance(run.run_id, definition, self._converter)
         execution = Execution(run, definition, instance, event)
         self._residency.add(execution)
         self._interpreter.append(execution, event)
+        if start.signal is not None:
+            execution.start_signal = self._signaled(*start.signal, 2, now, with_start=True)
+            delayed = event.first_workflow_task_backoff is not None
+            self._interpreter.append(execution, execution.start_signal, deferred=delayed)
         self._interpreter.begin(execution)
         return run
+
+    def start_or_attach(self, definition: Definition, start: Start) -> tuple[RunState, bool]:
+        """Return the run that a start leads to, and whether it is a new one."""
+        self._definitions.store(definition)
+        workflow_id, is_surely_new = self._workflow_id(definition, start)
+        if not is_surely_new:
+            self._look_up([workflow_id])
+        before = self._latest.get(workflow_id)
+        run = self._start_one(definition, start, workflow_id)
+        return run, run is not before
+
+    def _signaled(
+        self, name: str, args: Payload, event_id: int, now: int, *, with_start: bool | None = None
+    ) -> WorkflowExecutionSignaled:
+        return WorkflowExecutionSignaled(
+            event_id=event_id,
+            event_time=now,
+            signal_name=name,
+            input=args,
+            with_start=with_start,
+            identity=self._identity,
+        )
 
     def _existing(self, run: RunState, options: WorkflowOptions) -> RunState | None:
         """Return the run that an id policy keeps; None if a new one is to be started."""
@@ -206,33 +216,6 @@ class Requests:
         if options.id_reuse == "reject":
             raise WorkflowAlreadyStartedError(run.workflow_id, run.run_id, run.workflow_type)
         return run if options.id_reuse == "failed_only" and run.status == "Completed" else None
-
-    def _started(self, definition: Definition, start: Start, run: RunState, now: int) -> WorkflowExecutionStarted:
-        options = start.options
-        execution_timeout, run_timeout = _seconds(options.execution_timeout), _seconds(options.run_timeout)
-        limits = [seconds for seconds in (execution_timeout, run_timeout) if seconds]
-        return WorkflowExecutionStarted(
-            event_id=1,
-            event_time=now,
-            workflow_type=definition.name,
-            workflow_id=run.workflow_id,
-            input=start.input,
-            keyword_input=start.keyword_input,
-            definition_hash=definition.hash,
-            random_seed=new_seed(),
-            run_key=self._run_key,
-            workflow_execution_timeout=execution_timeout,
-            workflow_run_timeout=run_timeout,
-            workflow_execution_expiration_time=now + round(min(limits) * 1_000_000) if limits else None,
-            first_workflow_task_backoff=_seconds(options.start_delay) or None,
-            memo=start.memo,
-            search_attributes=dict(options.search_attributes) if options.search_attributes else None,
-            summary=options.summary,
-            on_error=None if options.on_error == "fail" else options.on_error,
-            identity=self._identity,
-            last_completion_result=start.last_completion_result,
-            continued_failure=start.continued_failure,
-        )
 
     def adopt(self, run: RunState) -> None:
         """Take note of a new run."""
@@ -302,14 +285,7 @@ class Requests:
             raise WorkflowClosedError(run.workflow_id, run.run_id, run.status)
 
         def act(execution: Execution) -> None:
-            self._interpreter.deliver(
-                execution,
-                lambda event_id, now: [
-                    WorkflowExecutionSignaled(
-                        event_id=event_id, event_time=now, signal_name=name, input=args, identity=self._identity
-                    )
-                ],
-            )
+            self._interpreter.deliver(execution, lambda event_id, now: [self._signaled(name, args, event_id, now)])
             self._journal.answer(answer, None)
 
         self.with_execution(run, answer, act)
@@ -433,6 +409,7 @@ class Requests:
 
     def on_closed(self, execution: Execution, event: HistoryEvent) -> None:
         """Tell those who wait, once the closing event is durable."""
+        self.updates.note_unfinished(execution)
         self._residency.remove(execution)
         self.on_closed_event(execution.run, event)
 
@@ -484,7 +461,3 @@ def _raiser(error: BaseException) -> Callable[[], Any]:
         raise error
 
     return find
-
-
-def _seconds(value: Duration | None) -> float | None:
-    return None if value is None else parse_duration(value)

@@ -14,6 +14,7 @@ from typing import Any
 from nbflow.core import branching
 from nbflow.core.definitions import Definition
 from nbflow.core.events import (
+    COMMAND_EVENTS,
     ActivityTaskCompleted,
     ActivityTaskScheduled,
     HistoryEvent,
@@ -211,8 +212,10 @@ class Resetting:
         history = _refreshed([execution_start, *branch.shared[1:]], now, self._identity)
         instance = WorkflowInstance(new.run_id, definition, self._converter)
         execution = Execution(new, definition, instance, execution_start)
+        # the code may be about to answer the last event once more: then it takes the path of its patches
+        ends_live = bool(branch.later) and type(branch.later[0]) in COMMAND_EVENTS
         with self._interpreter.watched(execution):
-            replay(instance, history)
+            replay(instance, history, ends_live=ends_live)
         execution.history = history
         return execution
 

@@ -21,6 +21,7 @@ from nbflow.core.events import (
     ActivityTaskTimedOut,
     HistoryEvent,
     TimerStarted,
+    WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
 )
 from nbflow.core.instance import WorkflowInstance
@@ -249,7 +250,9 @@ class Residency:
         execution = Execution(run, definition, instance, started, next_event_id=len(history) + 1)
         execution.replayed_events = len(history)
         execution.last_event = history[-1]
-        if len(history) == 1 and started.first_workflow_task_backoff:
+        if len(history) > 1 and type(signal := history[1]) is WorkflowExecutionSignaled and signal.with_start:
+            execution.start_signal = signal
+        if len(history) == len(execution.first_events) and started.first_workflow_task_backoff:
             self._interpreter.begin(execution)
             return execution
         with self._interpreter.watched(execution):

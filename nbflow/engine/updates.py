@@ -29,6 +29,7 @@ __all__ = ["UpdateAnswer", "UpdateRequest", "Updates"]
 
 _MOST_IN_FLIGHT = 10
 _MOST_IN_ALL = 2000
+_MOST_NOTED = 1000
 
 Answer = Future[Any]
 
@@ -98,6 +99,8 @@ class Updates:
         """Who waits for an outcome, by run id."""
         self._before_begin: dict[str, list[tuple[UpdateRequest, Answer]]] = {}
         """What came before an execution's start delay was over, by run id."""
+        self.unfinished: dict[str, list[str]] = {}
+        """Handlers that closed executions left half done, by run id, until somebody was told."""
         parts.interpreter.on_begun = self._on_begun
         parts.interpreter.on_update_completed = self._on_completed
         requests.updates = self
@@ -236,6 +239,14 @@ class Updates:
                 self._start(execution.run, request, answer)
             except Exception as error:  # noqa: BLE001  the caller's to handle
                 refuse(answer, error)
+
+    def note_unfinished(self, execution: Execution) -> None:
+        """Keep what a closing execution left half done, for the one who asks for its result."""
+        handlers = execution.instance.unfinished_handlers
+        if handlers:
+            self.unfinished[execution.run_id] = handlers
+            while len(self.unfinished) > _MOST_NOTED:
+                self.unfinished.pop(next(iter(self.unfinished)), None)
 
     def on_closed(self, run: RunState) -> None:
         """Tell those who wait for an update that it will not end any more."""

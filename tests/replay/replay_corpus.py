@@ -596,6 +596,36 @@ async def leaves_an_update_behind():
     await nbflow.wait_condition(lambda: started, timeout=10)
 
 
+# What an execution says of itself.
+
+
+@body(signals=(("move", ("Rome",)),), has_query=True)
+async def says_where_it_is():
+    @nbflow.query
+    def state():
+        return nbflow.info().memo, nbflow.info().search_attributes
+
+    nbflow.upsert_search_attributes({"city": "Oslo", "stops": 1, "tags": ["a", "b"], "old": None})
+    nbflow.upsert_memo({"note": {"deep": [1]}, "gone": 1})
+    nbflow.set_details("**moving**")
+    await double(1)
+    city = await nbflow.wait_for_signal("move", timeout="1 day", summary="the next city")
+    nbflow.upsert_search_attributes({"city": city, "tags": None})
+    nbflow.upsert_memo({"gone": None})
+    await double(2)
+    return nbflow.info().search_attributes, nbflow.info().memo
+
+
+@body()
+def takes_patches():
+    taken = [nbflow.patched("one")]
+    double(1)
+    nbflow.deprecate_patch("two")
+    taken += [nbflow.patched("one"), nbflow.patched("three")]
+    double(2)
+    return taken, nbflow.info().search_attributes
+
+
 # Values.
 
 

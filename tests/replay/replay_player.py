@@ -259,9 +259,11 @@ class Player:
         return closing.failure
 
     def replayed(self, length: int | None = None) -> WorkflowInstance:
-        """Rebuild the execution from the first events of its history."""
+        """Rebuild the execution from the first events of its history; one cut off before its end ends live."""
         instance = self.fresh()
-        replay(instance, self.history[:length])
+        until = len(self.history) if length is None else length
+        rest = self.history[until : until + 1]
+        replay(instance, self.history[:until], ends_live=any(type(event) in COMMAND_EVENTS for event in rest))
         return instance
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ def test_a_completed_activity(tell, story):
     assert ask("FROM activities") == [
         (
             "w", "run-of-w", 2, "fetch", "Completed", 1, at(2), at(2), at(4), 2.0, '["Oslo"]', '{"rows":3}',
-            None, None, None, False,
+            None, None, None, False, None,
         )
     ]  # fmt: skip
 

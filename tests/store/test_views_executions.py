@@ -54,13 +54,14 @@ def test_all_that_the_start_says(tell, story):
         parent_run_id="pr",
         definition_hash="abc",
         run_key="nightly",
+        summary="for the board",
     )
     ask = tell(one)
     ended = "status, close_time, duration, result, failure_type, failure_message"
     assert ask(f"SELECT * EXCLUDE ({ended}) FROM executions") == [
         (
             "w", "run-of-w", "report", BEGIN, "p", "pr", 1, '["Oslo",{"n":1}]', '{"why":"test"}', '{"team":"data"}',
-            "abc", "nightly", "embedded", None, None,
+            "abc", "nightly", "embedded", None, None, "for the board",
         )
     ]  # fmt: skip
 

@@ -22,6 +22,17 @@ CREATE OR REPLACE MACRO nbflow.root_cause(failure) AS coalesce(
     failure
 );
 
+CREATE OR REPLACE MACRO nbflow.json_map(object) AS from_json(object, '"MAP(VARCHAR, JSON)"');
+
+-- A JSON object with the values of a map laid over it; null takes a key away.
+CREATE OR REPLACE MACRO nbflow.changed_json(object, changes) AS CASE
+    WHEN changes IS NULL THEN object
+    ELSE to_json(map_from_entries(list_filter(
+        map_entries(map_concat(coalesce(json_map(object), MAP {}), changes)),
+        lambda word: word.value::VARCHAR <> 'null'
+    )))
+END;
+
 CREATE OR REPLACE VIEW nbflow.events AS
 SELECT
     workflow_id,
@@ -70,6 +81,27 @@ imported AS (
     WHERE kind = 'Imported'
     GROUP BY run_id
 ),
+-- where executions changed what they say of themselves: the last word on each key, null to take it away
+changed AS (
+    SELECT
+        run_id,
+        map_from_entries(list(ROW(key, value) ORDER BY key) FILTER (WHERE event_type = 'UpsertWorkflowSearchAttributes'))
+            AS search_attributes,
+        map_from_entries(list(ROW(key, value) ORDER BY key) FILTER (WHERE event_type = 'WorkflowPropertiesModified'))
+            AS memo
+    FROM (
+        SELECT run_id, event_type, word.key AS key, arg_max(word.value, event_id) AS value
+        FROM (
+            SELECT run_id, event_id, event_type, unnest(map_entries(json_map(
+                coalesce(attributes -> 'search_attributes', attributes -> 'upserted_memo')
+            ))) AS word
+            FROM event_log.events
+            WHERE event_type IN ('UpsertWorkflowSearchAttributes', 'WorkflowPropertiesModified')
+        )
+        GROUP BY run_id, event_type, word.key
+    )
+    GROUP BY run_id
+),
 runs AS (
     SELECT
         started.workflow_id,
@@ -80,7 +112,7 @@ runs AS (
         from_json(started.attributes, '{
             "input": "JSON", "memo": "JSON", "search_attributes": "JSON", "definition_hash": "VARCHAR",
             "run_key": "VARCHAR", "parent_workflow_id": "VARCHAR", "parent_run_id": "VARCHAR",
-            "reset_run_id": "VARCHAR", "reset_event_id": "INTEGER"
+            "reset_run_id": "VARCHAR", "reset_event_id": "INTEGER", "summary": "VARCHAR"
         }') AS start,
         closings.event_type AS closing_type,
         closings.event_time AS close_time,
@@ -89,13 +121,16 @@ runs AS (
         paused.run_id AS paused_run_id,
         paused.failure AS pause_failure,
         imported.backend,
-        pinned.definition_hash AS pinned_hash
+        pinned.definition_hash AS pinned_hash,
+        changed.memo AS changed_memo,
+        changed.search_attributes AS changed_search_attributes
     FROM event_log.events AS started
     LEFT JOIN closings ON closings.run_id = started.run_id
     LEFT JOIN lengths ON lengths.run_id = started.run_id
     LEFT JOIN paused ON paused.run_id = started.run_id
     LEFT JOIN imported ON imported.run_id = started.run_id
     LEFT JOIN pinned ON pinned.run_id = started.run_id
+    LEFT JOIN changed ON changed.run_id = started.run_id
     WHERE started.event_id = 1
 )
 SELECT
@@ -130,14 +165,15 @@ SELECT
         WHEN closing_type = 'WorkflowExecutionTerminated' THEN closed ->> 'reason'
         WHEN closing_type = 'WorkflowExecutionCanceled' THEN 'workflow execution was cancelled'
     END AS failure_message,
-    start.memo AS memo,
-    start.search_attributes AS search_attributes,
+    changed_json(start.memo, changed_memo) AS memo,
+    changed_json(start.search_attributes, changed_search_attributes) AS search_attributes,
     coalesce(pinned_hash, start.definition_hash) AS definition_hash,
     start.run_key AS run_key,
     coalesce(backend, 'embedded') AS backend,
     -- the run whose first events it shares, and the last of them
     start.reset_run_id AS reset_run_id,
-    start.reset_event_id AS reset_event_id
+    start.reset_event_id AS reset_event_id,
+    start.summary AS summary
 FROM runs;
 
 CREATE OR REPLACE VIEW nbflow.timers AS
@@ -286,7 +322,8 @@ SELECT
     END AS failure_message,
     CASE WHEN outcome_type IS NULL AND closed_time IS NULL AND authorised <= tried THEN make_timestamptz(next_attempt_time) END
         AS next_attempt_time,
-    paused AND outcome_type IS NULL AND closed_time IS NULL AS paused
+    paused AND outcome_type IS NULL AND closed_time IS NULL AS paused,
+    scheduled ->> 'summary' AS summary
 FROM joined;
 
 -- Attempts that produced the outcome are told by the history, all others by their own table.

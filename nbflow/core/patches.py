@@ -1,0 +1,79 @@
+"""Patches: code paths that executions recorded before a change do not take.
+
+``patched(id)`` is False exactly if the execution came past this place before the patch was there. The answer is
+found once a run; True leaves a marker behind, which every later replay finds before the code runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from nbflow.core.commands import Command, RecordMarker, UpsertSearchAttributes
+from nbflow.core.events import HistoryEvent, MarkerRecorded, UpsertWorkflowSearchAttributes
+from nbflow.core.payloads import Payload
+from nbflow.core.search_attributes import CHANGE_VERSION
+
+__all__ = ["PATCH_EVENTS", "Patches", "is_change_version", "patch_id_of"]
+
+MARKER = "core_patch"
+PATCH_EVENTS = frozenset({MarkerRecorded, UpsertWorkflowSearchAttributes})
+"""Types of the events that a patch leaves behind."""
+
+
+def patch_id_of(event: HistoryEvent) -> str | None:
+    """Return the patch that an event marks, or None."""
+    if type(event) is not MarkerRecorded or event.marker_name != MARKER or "patch_id" not in event.details:
+        return None
+    return str(event.details["patch_id"].tree)
+
+
+def is_change_version(event: HistoryEvent | None) -> bool:
+    """Say whether an event lists the patches of its execution."""
+    return type(event) is UpsertWorkflowSearchAttributes and set(event.search_attributes) == {CHANGE_VERSION}
+
+
+class Patches:
+    """The patches of one execution."""
+
+    def __init__(self) -> None:
+        self.recorded: set[str] = set()
+        """Those that a replay has found in its history."""
+        self.live_from = sys.maxsize
+        """The event from which on a replay goes where no execution has gone before."""
+        self._answers: dict[str, bool] = {}
+        self._marked: list[str] = []
+        self._has_skipped = False
+
+    def known(self, patch_id: str) -> bool | None:
+        """Return the answer that was given before, or None."""
+        return self._answers.get(patch_id)
+
+    def decide(self, patch_id: str, *, is_replaying: bool) -> bool:
+        """Answer for the first time."""
+        answer = self._answers[patch_id] = not is_replaying or patch_id in self.recorded
+        return answer
+
+    def marker(self, patch_id: str, *, deprecated: bool) -> RecordMarker:
+        """Return what marks a patch in history."""
+        self._marked.append(patch_id)
+        details = {"patch_id": Payload(json.dumps(patch_id)), "deprecated": Payload(json.dumps(deprecated))}
+        return RecordMarker(marker_name=MARKER, details=details)
+
+    def change_version(self) -> UpsertSearchAttributes:
+        """Return what lists the patches for those who search."""
+        return UpsertSearchAttributes(search_attributes={CHANGE_VERSION: list(self._marked)})
+
+    def may_skip(self, event: HistoryEvent, command: Command | None) -> bool:
+        """Say whether history may have an event that this code no longer asks for: what marks a deprecated patch."""
+        if is_change_version(event):
+            skipped, self._has_skipped = self._has_skipped, False
+            return skipped and not (command is not None and command.fits(event))
+        patch_id = patch_id_of(event)
+        if patch_id is None or (command is not None and command.fits(event)):
+            return False
+        deprecated = event.details.get("deprecated")  # type: ignore[attr-defined]
+        self._has_skipped = deprecated is not None and deprecated.tree is True
+        if self._has_skipped:
+            self._marked.append(patch_id)
+        return self._has_skipped

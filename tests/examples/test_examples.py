@@ -85,3 +85,15 @@ def test_a_saga_undoes_in_reverse_order(run):
         ["cancel", "1", "Completed", "cancelled", "hotel", "for", "Ines"],
         ["cancel", "1", "Completed", "cancelled", "flight", "for", "Ines"],
     ]
+
+
+def test_a_daily_report_makes_up_for_a_week_without_a_computer(run):
+    """Nine in Oslo is eight or seven UTC, Easter has no reports, and each adds to the one before."""
+    lines = run("daily_report").splitlines()
+    assert lines[1] == "Sat 18 Apr: next report Mon 20 Apr 09:00 CEST"
+    times = [line.split()[4] for line in lines[3:]]
+    assert times[1:3] == ["2026-03-27T08:00:00Z", "2026-03-30T07:00:00Z"]
+    days = [*(26, 27, 30, 31), *(1, 7, 8, 9, 10, 13, 14, 15, 16, 17)]
+    assert [int(time[8:10]) for time in times] == days
+    assert lines[-1].endswith(f'{{"shop":"Oslo","total":{sum(days)}}}')
+    assert sum("04-15 22:00 UTC" in line for line in lines) == 5

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         sql,
         timers,
     )
+    from nbflow.client.batches import Batch, batch
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Activity",
     "ApplicationError",
+    "Batch",
     "DeterminismWarning",
     "RetryPolicy",
     "ScheduleHandle",
@@ -68,6 +70,7 @@ __all__ = [
     "activity",
     "activity_info",
     "all_handlers_finished",
+    "batch",
     "close",
     "deprecate_patch",
     "executions",
@@ -110,6 +113,7 @@ _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
+    **dict.fromkeys(("Batch", "batch"), "nbflow.client.batches"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),
 }
 """Names whose modules pull in DuckDB or IPython, by module: imported on first use."""

@@ -239,6 +239,37 @@ def test_cancel_and_terminate_close_executions(call, store):
     assert "already Canceled" in err
 
 
+def test_operators_pause_and_run_again_from_a_shell(call, store):
+    """One execution at a time; what it begins runs where the notebook opens the store next."""
+    assert "status Paused" in call("pause", "wait-1", "--reason", "lunch")[2]
+    assert json.loads(call("show", "wait-1", "--json")[1])["status"] == "Paused"
+    assert "status Running" in call("unpause", "wait-1")[2]
+    assert "fired" in call("fire", "wait-1")[2]
+    code, _, err = call("fork", "wait-1", "--at", "first", "--as", "wait-2")
+    assert (code, "wait-2 (run " in err) == (0, True)
+    assert "status Running" in call("reset", "wait-1", "--event", "first")[2]
+    assert "Terminated" in call("ls", "--status", "Terminated")[1]
+    code, _, err = call("rewind", "good-1")
+    assert (code, "nothing to rewind" in err) == (1, True)
+    assert "status" in call("rewind", "bad-1")[2]
+    assert "waits for its next attempt" in call("retry", "wait-2")[2]
+    assert call("resume", "wait-2")[0] == 0
+
+
+def test_a_condition_chooses_many(call, store):
+    """Nothing is done unless one says yes; a dry run counts."""
+    condition = "status = 'Running'"
+    assert "1 workflow execution would be terminated" in call("terminate", "--where", condition, "--dry-run")[2]
+    code, _, err = call("terminate", "--where", condition)
+    assert (code, "add --yes" in err) == (2, True)
+    code, _, err = call("terminate", "--where", condition, "--yes")
+    assert (code, "terminate: 1 done" in err) == (0, True)
+    code, _, err = call("terminate", "--where", "status = 'Terminated'", "--yes")
+    assert (code, "already Terminated" in err, "1 failed" in err) == (1, True, True)
+    for wrong in (("cancel",), ("cancel", "wait-1", "--where", condition)):
+        assert call(*wrong)[0] == 2
+
+
 def test_requests_to_nobody_fail(call, store):
     """Exit code 1, the id in the error."""
     for command in (("signal", "nobody", "s"), ("query", "nobody", "q"), ("cancel", "nobody"), ("terminate", "nobody")):

@@ -1,4 +1,4 @@
-"""``nbflow signal``, ``query``, ``cancel`` and ``terminate``: requests to an execution, from a shell.
+"""``nbflow signal`` and ``query``: messages to an execution, from a shell.
 
 The store is opened for the request only. Workflow code reacts to it at once; activities that it asks for run where
 the notebook, or a worker, opens the store next.
@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from nbflow.cli.reads import add_store, find_log
+from nbflow.cli.opening import open_execution, say
+from nbflow.cli.reads import add_store
 from nbflow.cli.tables import jsonable
 
 
@@ -23,10 +22,6 @@ def add_commands(verbs: Any) -> None:
     _add_name_and_arguments(signal, "signal")
     query = _add(verbs, "query", run_query, "ask a workflow execution, and print its answer as JSON")
     _add_name_and_arguments(query, "query")
-    cancel = _add(verbs, "cancel", run_cancel, "ask a workflow execution to cancel; it may clean up")
-    cancel.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
-    terminate = _add(verbs, "terminate", run_terminate, "end a workflow execution at once, without cleaning up")
-    terminate.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
 
 
 def _add(verbs: Any, name: str, command: Any, help_: str) -> Any:
@@ -45,33 +40,17 @@ def _add_name_and_arguments(parser: Any, kind: str) -> None:
 
 def run_signal(args: argparse.Namespace) -> int:
     """Send a signal."""
-    with _execution(args) as handle:
+    with open_execution(args) as handle:
         handle.signal(args.name, *map(_value, args.values))
-        _say(handle, f"signal {args.name!r} is recorded")
+        say(handle, f"signal {args.name!r} is recorded")
     return 0
 
 
 def run_query(args: argparse.Namespace) -> int:
     """Print the answer of a query."""
-    with _execution(args) as handle:
+    with open_execution(args) as handle:
         answer = handle.query(args.name, *map(_value, args.values))
     sys.stdout.write(json.dumps(jsonable(answer), indent=2) + "\n")
-    return 0
-
-
-def run_cancel(args: argparse.Namespace) -> int:
-    """Ask for cancellation."""
-    with _execution(args) as handle:
-        handle.cancel(args.reason)
-        _say(handle, "cancellation is asked for")
-    return 0
-
-
-def run_terminate(args: argparse.Namespace) -> int:
-    """Terminate."""
-    with _execution(args) as handle:
-        handle.terminate(args.reason)
-        _say(handle, "terminated")
     return 0
 
 
@@ -80,20 +59,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _say(handle: Any, what: str) -> None:
-    sys.stderr.write(f"{handle.workflow_id} (run {handle.run_id}): {what}; status {handle.status}\n")
-
-
-@contextmanager
-def _execution(args: argparse.Namespace) -> Iterator[Any]:
-    from nbflow.client import Client
-    from nbflow.engine.engine import EngineOptions
-
-    # no room for attempts: a shell command that ends at once must not begin work that takes long
-    client = Client(find_log(args.store), options=EngineOptions(threads=0, loop_tasks=0, processes=0))
-    try:
-        yield client.get(args.id, args.run)
-    finally:
-        client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nbflow.engine.resetting import ForkRequest, ResetRequest
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from nbflow.engine.execution import RunState
     from nbflow.engine.operators import Operators
 
-__all__ = ["OperatorVerbs"]
+__all__ = ["OperatorVerbs", "Point"]
+
+Point: TypeAlias = int | str
+"""An event id, ``first``, ``last`` or ``last_failure``."""
 
 
 class OperatorVerbs:
@@ -96,7 +99,7 @@ class OperatorVerbs:
     # Running again.
 
     def reset(
-        self, event_id: int | Literal["first", "last", "last_failure"] = "last", *, reason: str = "",
+        self, event_id: Point = "last", *, reason: str = "",
         reapply: Literal["signals", "none"] = "signals",
     ) -> WorkflowHandle:  # fmt: skip
         """Run an execution again from one of its events, with today's code.
@@ -155,7 +158,7 @@ class OperatorVerbs:
         return self._of(self._call(self._engine.resetting.rewind, reason))
 
     def fork(
-        self, at: int | Literal["first", "last", "last_failure"] = "last", *, id: str | None = None,  # noqa: A002
+        self, at: Point = "last", *, id: str | None = None,  # noqa: A002
         code: Workflow[Any, Any] | None = None, results: Mapping[int, Any] | None = None,
     ) -> WorkflowHandle:  # fmt: skip
         """Start another execution that shares the first events of this one, and leave this one alone.

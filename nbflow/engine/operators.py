@@ -45,6 +45,7 @@ class Operators:
     def __init__(
         self, parts: Parts, residency: Residency, activities: Activities, requests: Requests, identity: str
     ) -> None:
+        self._reader = parts.reader
         self._journal: Journal = parts.journal
         self._interpreter = parts.interpreter
         self._residency = residency
@@ -55,6 +56,13 @@ class Operators:
         self.pausing = Pausing(parts, residency, activities, identity, self._on_suspended)
         self._resuming: set[str] = set()
         requests.suspension = self._suspension
+
+    def know(self, run_ids: Sequence[str], answer: Answer) -> None:
+        """Read of many runs by one query what the requests that follow will ask."""
+        runs = self._residency.runs
+        for row in self._reader.runs([run_id for run_id in run_ids if run_id not in runs]).values():
+            runs[row.run_id] = RunState(row.run_id, row.workflow_id, row.workflow_type, row.status, row.definition_hash)
+        answer.set_result(None)
 
     # Executions.
 

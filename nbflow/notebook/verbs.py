@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nbflow.client import Client, default_client
 from nbflow.client.handle import WorkflowHandle
-from nbflow.exceptions import ConfigurationError, WorkflowNotFoundError
+from nbflow.exceptions import ConfigurationError
 from nbflow.notebook.arguments import Arguments
 from nbflow.notebook.display import Facts, Said
+from nbflow.notebook.operator_verbs import OPERATOR_VERBS
 from nbflow.notebook.schedule_verbs import SCHEDULE_USAGE, run_schedule_verb
+from nbflow.notebook.verb import Verb, take_handle
 from nbflow.widgets.look import moment
 from nbflow.widgets.snapshot import read_counts
 
@@ -20,24 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["VERBS", "run_verb"]
-
-
-class Verb(NamedTuple):
-    """One verb of ``%nbflow``.
-
-    Parameters
-    ----------
-    usage
-        How its line goes on.
-    summary
-        What it does.
-    run
-        Does it.
-    """
-
-    usage: str
-    summary: str
-    run: Callable[[Arguments], Any]
 
 
 def run_verb(line: str, namespace: Mapping[str, Any]) -> Any:
@@ -68,21 +52,6 @@ def run_verb(line: str, namespace: Mapping[str, Any]) -> Any:
         msg = f"%nbflow has no verb {word!r};{hint} there are: {', '.join(VERBS)}"
         raise ConfigurationError(msg)
     return verb.run(Arguments(rest, namespace, f"write %nbflow {word or 'help'} {verb.usage}".rstrip()))
-
-
-def _handle(arguments: Arguments) -> WorkflowHandle:
-    """Take an execution: its workflow id, its run id, or a variable that holds a handle or an id."""
-    subject = arguments.subject("which execution?")
-    if isinstance(subject, WorkflowHandle):
-        return subject
-    client = default_client()
-    try:
-        return client.get(str(subject))
-    except WorkflowNotFoundError as not_found:
-        try:
-            return client.get("", str(subject))
-        except WorkflowNotFoundError:
-            raise not_found from None
 
 
 def _rows(arguments: Arguments, options: Mapping[str, str]) -> int:
@@ -144,7 +113,7 @@ ORDER BY executions.start_time DESC, workflow_id LIMIT $limit
 
 
 def _show(arguments: Arguments) -> WorkflowHandle:
-    handle = _handle(arguments)
+    handle = take_handle(arguments)
     arguments.end()
     return handle
 
@@ -177,37 +146,16 @@ FROM failures ORDER BY failures.failure_time DESC LIMIT $limit
 
 
 def _signal(arguments: Arguments) -> Said:
-    handle = _handle(arguments)
+    handle = take_handle(arguments)
     name = arguments.word("which signal?")
     handle.signal(name, *arguments.values())
     return Said(f"signal {name!r} is in the history of {handle.workflow_id!r}")
 
 
 def _query(arguments: Arguments) -> Any:
-    handle = _handle(arguments)
+    handle = take_handle(arguments)
     name = arguments.word("which query?")
     return handle.query(name, *arguments.values())
-
-
-def _cancel(arguments: Arguments) -> Said:
-    handle = _handle(arguments)
-    handle.cancel(arguments.rest)
-    return Said(f"{handle.workflow_id!r} was asked to cancel; it is {handle.status}")
-
-
-def _terminate(arguments: Arguments) -> Said:
-    handle = _handle(arguments)
-    handle.terminate(arguments.rest)
-    return Said(f"{handle.workflow_id!r} is terminated")
-
-
-def _fire(arguments: Arguments) -> Said:
-    handle = _handle(arguments)
-    timer_id = arguments.optional_word()
-    arguments.end()
-    handle.fire(timer_id)
-    which = "the next timer" if timer_id is None else f"timer {timer_id!r}"
-    return Said(f"{which} of {handle.workflow_id!r} has fired")
 
 
 def _help(arguments: Arguments) -> Facts:
@@ -223,9 +171,7 @@ VERBS: dict[str, Verb] = {
     "failures": Verb("[--limit N]", "what failed, latest first", _failures),
     "signal": Verb("ID NAME [VALUE ...]", "send a signal; values are JSON, $variables or words", _signal),
     "query": Verb("ID NAME [VALUE ...]", "ask a query handler", _query),
-    "cancel": Verb("ID [REASON]", "ask an execution to cancel; it may clean up", _cancel),
-    "terminate": Verb("ID [REASON]", "end an execution at once", _terminate),
-    "fire": Verb("ID [TIMER]", "fire a pending timer before its time", _fire),
+    **OPERATOR_VERBS,
     "schedule": Verb(
         SCHEDULE_USAGE, "schedules, the one that acts next first, and what to do with one", run_schedule_verb
     ),

@@ -80,16 +80,17 @@ class Reader:
 
     def run(self, run_id: str) -> RunRow | None:
         """Tell one run in short, or None if there is none."""
-        return self._runs([run_id]).get(run_id)
+        return self.runs([run_id]).get(run_id)
 
     def latest_runs(self, workflow_ids: Sequence[str]) -> dict[str, RunRow]:
         """Tell the newest run of each workflow id that has one, by workflow id."""
         if not workflow_ids:
             return {}
         newest = [run_id for (run_id,) in self._rows(reader_sql.NEWEST_RUNS, [list(workflow_ids)])]
-        return {row.workflow_id: row for row in self._runs(newest).values()}
+        return {row.workflow_id: row for row in self.runs(newest).values()}
 
-    def _runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+    def runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """Tell runs in short, by run id; those that there are not are left out."""
         return {row[0]: RunRow(*row) for row in self._among(reader_sql.RUNS, run_ids)}
 
     def pins(self, run_ids: Sequence[str]) -> dict[str, str]:
@@ -122,7 +123,7 @@ class Reader:
     def suspended_runs(self) -> list[RunRow]:
         """Return the open runs that are suspended."""
         run_ids = [run_id for (run_id,) in self._rows(reader_sql.SUSPENDED_RUNS)]
-        return [row for row in self._runs(run_ids).values() if row.status == "Suspended"]
+        return [row for row in self.runs(run_ids).values() if row.status == "Suspended"]
 
     def pending_attempts(self, run_ids: Sequence[str]) -> dict[tuple[str, int], PendingAttempt]:
         """Tell what is known of the attempts of these runs' open activities, by (run_id, scheduled_event_id)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nbflow
-from nbflow.exceptions import ConfigurationError, WorkflowClosedError, WorkflowNotFoundError
+from nbflow.exceptions import ClientError, ConfigurationError, WorkflowClosedError, WorkflowNotFoundError
 from nbflow.notebook.verbs import VERBS
 
 
@@ -76,6 +76,21 @@ def test_executions_can_be_cancelled_and_terminated_with_a_reason(nb):
     assert (one.status, other.describe()["failure_message"]) == ("Canceled", "no longer needed")
     with pytest.raises(WorkflowClosedError):
         nb("terminate a2")
+
+
+def test_operators_pause_reset_and_fork(nb):
+    """Each says what became of the execution, and of the new run."""
+    handle = approval.options(id="o1").start()
+    assert repr(nb("pause o1 for lunch")) == "'o1' is Paused"
+    assert handle.history()[-1].reason == "for lunch"
+    assert repr(nb("unpause o1")) == repr(nb("resume o1")) == "'o1' is Running"
+    assert "'o2' goes on from 'o1'" in repr(nb("fork o1 first o2"))
+    assert "goes on as run" in repr(nb("reset o1 1 once more"))
+    assert handle.describe()["failure_message"].startswith("once more; reset: goes on as run")
+    with pytest.raises(ClientError, match="nothing failed"):
+        nb("rewind o2")
+    with pytest.raises(ClientError, match="waits for its next attempt"):
+        nb("retry o2")
 
 
 def test_an_execution_is_named_by_id_run_id_or_variable(nb, shell):

@@ -33,6 +33,7 @@ from nbflow.authoring.inside import (
 )
 from nbflow.authoring.launcher import use_launcher
 from nbflow.authoring.log import logger
+from nbflow.authoring.other_executions import continue_as_new, get_handle
 from nbflow.authoring.updates import UnfinishedHandlersWarning, all_handlers_finished, update
 from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
 from nbflow.core.retry import RetryPolicy
@@ -72,12 +73,14 @@ __all__ = [
     "all_handlers_finished",
     "batch",
     "close",
+    "continue_as_new",
     "deprecate_patch",
     "executions",
     "export_history",
     "failures",
     "gather",
     "get",
+    "get_handle",
     "get_schedule",
     "heartbeat",
     "import_history",

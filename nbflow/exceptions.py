@@ -3,6 +3,7 @@
 * NbflowError
     * WorkflowFailedError             an execution did not complete; its cause chain says why
     * WorkflowUpdateFailedError       an update was rejected or failed; its cause chain says why
+    * WorkflowContinuedAsNewError     a run went on as a new one, and only that run's result was asked for
     * FailureError                    a failure that history records
         * ApplicationError            user code failed (``type`` is the exception's class name)
         * ActivityError               an activity failed for good; ``cause`` says why
@@ -46,6 +47,7 @@
     * ReplayMismatchError             a replay check found executions that today's code does not fit
 * Control flow, derived from BaseException so that ``except Exception`` can't eat it
     * WorkflowEvicted                 the execution leaves memory
+    * ContinueAsNew                   the workflow goes on as a new run
     * ActivityCancelled               raised in an activity whose cancellation was requested
     * CompleteLater                   the activity will be completed from outside
 """
@@ -58,18 +60,16 @@ from datetime import timedelta
 from typing import Any
 
 __all__ = [
-    "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError",
-    "ClientError", "CompleteLater", "ConfigurationError", "DeadlockError", "DefinitionError", "EngineClosedError",
+    "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError", "ClientError",
+    "CompleteLater", "ConfigurationError", "ContinueAsNew", "DeadlockError", "DefinitionError", "EngineClosedError",
     "FailureError", "ForeignStoreError", "HistoryConflictError", "HistoryCorruptedError", "HistoryFormatError",
-    "MapError", "MissingDefinitionError", "NbflowError",
-    "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
-    "ReadOnlyContextError", "ReplayMismatchError", "ScheduleNotFoundError", "SqlError", "StoreCorruptedError",
-    "StoreError", "StoreFullError",
-    "StoreLockedError", "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError",
-    "UnknownUpdateError", "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError",
-    "WorkflowClosedError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError",
-    "WorkflowSuspendedError",
-    "WorkflowUpdateFailedError",
+    "MapError", "MissingDefinitionError", "NbflowError", "NondeterminismError", "NotInActivityError",
+    "NotInWorkflowError", "PayloadError", "QueryError", "ReadOnlyContextError", "ReplayMismatchError",
+    "ScheduleNotFoundError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
+    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UnknownUpdateError",
+    "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError", "WorkflowClosedError",
+    "WorkflowContinuedAsNewError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError",
+    "WorkflowNotFoundError", "WorkflowSuspendedError", "WorkflowUpdateFailedError",
 ]  # fmt: skip
 
 
@@ -183,14 +183,19 @@ class ChildWorkflowError(FailureError):
     message
         What happened.
     workflow_id, run_id, workflow_type
-        Which child.
+        Which child; of several runs the last.
+    retry_state
+        Why there was no further run, e.g. ``"RETRY_POLICY_NOT_SET"``.
     """
 
-    def __init__(self, message: str, workflow_id: str = "", run_id: str = "", workflow_type: str = "") -> None:
-        super().__init__(message, workflow_id, run_id, workflow_type)
+    def __init__(
+        self, message: str, workflow_id: str = "", run_id: str = "", workflow_type: str = "", retry_state: str = ""
+    ) -> None:
+        super().__init__(message, workflow_id, run_id, workflow_type, retry_state)
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.workflow_type = workflow_type
+        self.retry_state = retry_state
 
 
 class TimeoutError(FailureError, builtins.TimeoutError):  # noqa: A001  Temporal's name for it
@@ -300,6 +305,30 @@ def _with_causes(error: NbflowError) -> list[str]:
             lines.extend("    " + line for line in trace.rstrip().splitlines())
         link = link.__cause__
     return lines
+
+
+class WorkflowContinuedAsNewError(NbflowError):
+    """A run has no result of its own: the workflow went on as a new run.
+
+    Parameters
+    ----------
+    workflow_id, run_id
+        The run that was asked for.
+    new_run_id
+        The run that follows it.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str = "", new_run_id: str = "") -> None:
+        super().__init__(workflow_id, run_id, new_run_id)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.new_run_id = new_run_id
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id} of workflow execution {self.workflow_id!r} went on as run {self.new_run_id}; "
+            f"result() without follow_runs=False waits for the last run"
+        )
 
 
 class WorkflowError(NbflowError):
@@ -461,8 +490,9 @@ class WorkflowAlreadyStartedError(ClientError):
         self.workflow_type = workflow_type
 
     def __str__(self) -> str:
+        run = f"run {self.run_id}, " if self.run_id else ""
         return (
-            f"workflow execution {self.workflow_id!r} (run {self.run_id}, type {self.workflow_type}) already exists; "
+            f"workflow execution {self.workflow_id!r} ({run}type {self.workflow_type}) already exists; "
             f"choose another id, or change id_conflict= / id_reuse="
         )
 
@@ -653,6 +683,20 @@ class ReplayMismatchError(NbflowError, AssertionError):
 
 class WorkflowEvicted(BaseException):
     """The execution leaves memory: its coroutines are taken down and record nothing."""
+
+
+class ContinueAsNew(BaseException):
+    """The workflow goes on as a new run; leaves its code as an exception does, ``finally`` included.
+
+    Parameters
+    ----------
+    command
+        What the new run will be.
+    """
+
+    def __init__(self, command: Any = None) -> None:
+        super().__init__(command)
+        self.command = command
 
 
 class ActivityCancelled(BaseException):

@@ -7,15 +7,18 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from nbflow.authoring.activity import _check_function, _count_plain_positionals
 from nbflow.authoring.capture import VersionCache
+from nbflow.authoring.inside import wait_here
 from nbflow.authoring.launcher import StartRequest, UpdateRequest, current_launcher
+from nbflow.authoring.mapping import CompletionPolicy, map_calls
+from nbflow.core.continuing import CHANGEABLE
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
 from nbflow.core.lint import lint_class, lint_workflow
 from nbflow.core.options import WorkflowOptions
-from nbflow.core.runtime import runtime_or_none
+from nbflow.core.runtime import current_runtime, runtime_or_none
 from nbflow.exceptions import ConfigurationError, DefinitionError
 
 __all__ = ["DeterminismWarning", "Workflow", "workflow"]
@@ -48,6 +51,8 @@ class Workflow(Generic[P, R]):
         self.function = function
         self.name = options.name or function.__name__
         self._options = options
+        self._given: frozenset[str] = frozenset()
+        """Names of the options that ``.options(...)`` changed."""
         self._signature = inspect.signature(function)
         self._exact_positionals = _count_plain_positionals(self._signature)
         self._versions = VersionCache("workflow", self.name, function, {})
@@ -56,15 +61,17 @@ class Workflow(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it durably to the end."""
         handle = self.start(*args, **kwargs)
+        if runtime_or_none() is not None:  # a child of the workflow that calls
+            return wait_here(handle)  # type: ignore[no-any-return]
         return handle if inspect.iscoroutinefunction(self.function) else handle.result()  # type: ignore[no-any-return]
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Start an execution and go on.
+        """Start an execution and go on; in workflow code, a child.
 
         Returns
         -------
-        WorkflowHandle
-            Returned once the start is committed.
+        WorkflowHandle or ChildWorkflowHandle
+            Outside of workflows returned once the start is committed.
         """
         return self._launch([self._request(args, kwargs, self._options)])[0]
 
@@ -160,9 +167,49 @@ class Workflow(Generic[P, R]):
         definition = self._definition_to_start()
         return current_launcher().update_with_start(definition, request, UpdateRequest(name, args, id, wait_for))
 
-    def map(self, calls: Iterable[Any]) -> list[R]:
-        """Run an execution for each item at once and return their results in order."""
+    def map(self, calls: Iterable[Any], **how: Any) -> Any:
+        """Run an execution for each item at once, in workflow code a child, and return their results in order.
+
+        Parameters
+        ----------
+        calls
+            Arguments of each: a tuple for several, anything else for one.
+        **how
+            In workflow code: ``max_concurrency``, ``return_exceptions`` and the fields of a
+            :class:`~nbflow.authoring.mapping.CompletionPolicy`, as for ``activity.map``.
+
+        Returns
+        -------
+        list, MapResult, or an Awaitable of it
+            As ``activity.map`` gives it.
+        """
+        if runtime_or_none() is not None:
+            return _map_children(self, calls, how)
+        if how:
+            msg = f"{self.name}.map takes {', '.join(how)} only in workflow code"
+            raise ConfigurationError(msg)
         return [handle.result() for handle in self.start_many(calls)]
+
+    def continue_as_new(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        """From workflow code: close this run and go on as a new run of this workflow.
+
+        What ``.options(memo=, search_attributes=, run_timeout=, retry=, start_delay=)`` gave the new run has
+        instead of what this run has; see :func:`nbflow.continue_as_new`.
+
+        Raises
+        ------
+        ContinueAsNew
+            Always; it leaves the workflow's code as an exception does.
+        ConfigurationError
+            When an option was given that can't change.
+        """
+        runtime = current_runtime(f"{self.name}.continue_as_new")
+        for name in self._given - set(CHANGEABLE):
+            msg = f"{self.name}.continue_as_new can't change {name}: the new run keeps what this one has"
+            raise ConfigurationError(msg)
+        positional, keywords, _ = self._request(args, kwargs, self._options)
+        given = WorkflowOptions(**{name: getattr(self._options, name) for name in self._given})
+        raise runtime.continue_as_new(self.name, positional, keywords, given)
 
     def options(self, **changes: Any) -> Workflow[P, R]:
         """Return the same workflow with other options for this call.
@@ -175,6 +222,7 @@ class Workflow(Generic[P, R]):
         changed = Workflow.__new__(Workflow)
         changed.__dict__.update(self.__dict__)
         changed._options = WorkflowOptions.read(changes, self._options)  # noqa: SLF001  own class
+        changed._given = self._given | set(changes)  # noqa: SLF001
         return changed
 
     def definition(self) -> Definition:
@@ -196,12 +244,9 @@ class Workflow(Generic[P, R]):
         return positional, keywords, options
 
     def _launch(self, requests: list[StartRequest]) -> list[Any]:
-        if runtime_or_none() is not None:
-            msg = (
-                f"workflow {self.name} was called inside a workflow: child workflows are not there yet; "
-                f"call its steps as activities, or start it from outside"
-            )
-            raise DefinitionError(msg)
+        runtime = runtime_or_none()
+        if runtime is not None:
+            return [runtime.relations.start_child(self.name, *request) for request in requests]
         return current_launcher().start(self._definition_to_start(), requests)
 
     def _definition_to_start(self) -> Definition:
@@ -252,6 +297,12 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> A
         return marked
 
     return mark if function is None else mark(function)
+
+
+def _map_children(child: Workflow[Any, Any], calls: Iterable[Any], how: dict[str, Any]) -> Any:
+    rest = {name: how.pop(name) for name in ("max_concurrency", "return_exceptions") if name in how}
+    argument_lists = [call if isinstance(call, tuple) else (call,) for call in calls]
+    return map_calls(child.name, child.start, argument_lists, policy=CompletionPolicy(**how), **rest)
 
 
 def _warn(marked: Workflow[Any, Any]) -> None:

@@ -147,7 +147,8 @@ class Client:
         WorkflowNotFoundError
             When there is none.
         """
-        return self._handle(wait_for(self.engine.submit(self.engine.requests.describe, workflow_id, run_id)))
+        run = wait_for(self.engine.submit(self.engine.requests.describe, workflow_id, run_id))
+        return WorkflowHandle(self, run.workflow_id, run.run_id, run.workflow_type, is_pinned=run_id is not None)
 
     def cursor(self) -> Any:
         """Return this thread's DuckDB cursor, with the views on its search path."""

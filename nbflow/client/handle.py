@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,7 @@ from nbflow.core.events import (
     HistoryEvent,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
+    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
@@ -27,12 +29,14 @@ from nbflow.core.events import (
 from nbflow.core.failures import exception_of_failure
 from nbflow.core.handlers import unfinished_message
 from nbflow.core.payloads import Converter, Payload
+from nbflow.engine.execution import ChainOf
 from nbflow.engine.updates import UpdateRequest
 from nbflow.exceptions import (
     CancelledError,
     FailureError,
     TerminatedError,
     TimeoutError,  # noqa: A004  Temporal's name for it
+    WorkflowContinuedAsNewError,
     WorkflowFailedError,
     WorkflowNotFoundError,
 )
@@ -83,11 +87,16 @@ class WorkflowHandle(OperatorVerbs):
     client
         Whose store has it.
     workflow_id, run_id, workflow_type
-        Which one.
+        Which one. Requests go to the newest of the runs that follow this one; what there is to see is this run's.
+    is_pinned
+        True to send requests to this very run.
     """
 
-    def __init__(self, client: _Client, workflow_id: str, run_id: str, workflow_type: str = "") -> None:
+    def __init__(
+        self, client: _Client, workflow_id: str, run_id: str, workflow_type: str = "", *, is_pinned: bool = False
+    ) -> None:
         self._client = client
+        self._is_pinned = is_pinned
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.workflow_type = workflow_type
@@ -103,17 +112,29 @@ class WorkflowHandle(OperatorVerbs):
         return WorkflowHandle(self._client, run.workflow_id, run.run_id, run.workflow_type)
 
     def _call(self, request: Callable[..., None], *args: Any) -> Any:
-        return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id, *args))
+        run_id = self.run_id if self._is_pinned else ChainOf(self.run_id)
+        return wait_for(self._client.engine.submit(request, self.workflow_id, run_id, *args))
+
+    def _look(self, request: Callable[..., None]) -> Any:
+        return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id))
+
+    def _closing(self, *, follow_runs: bool) -> Future[Any]:
+        engine = self._client.engine
+        wait_closed = engine.chains.wait_closed if follow_runs else engine.requests.wait_closed
+        return engine.submit(wait_closed, self.workflow_id, self.run_id)
 
     # The end.
 
-    def result(self, timeout: Duration | None = None) -> Any:
+    def result(self, timeout: Duration | None = None, *, follow_runs: bool = True) -> Any:
         """Wait for the execution and return its result. Ctrl-C stops the waiting, not the workflow.
 
         Parameters
         ----------
         timeout
             Give up waiting after this long.
+        follow_runs
+            True to wait for the last of the runs that follow this one (continue-as-new, workflow RetryPolicy),
+            False for this run.
 
         Returns
         -------
@@ -126,10 +147,12 @@ class WorkflowHandle(OperatorVerbs):
             When it did not complete; its cause chain says why.
         WorkflowSuspendedError
             When its code raised, and it waits to be mended; see ``on_error``.
+        WorkflowContinuedAsNewError
+            When only this run was asked for, and it continued as a new one.
         TimeoutError
             When it did not close in time; it runs on.
         """
-        answer = self._client.engine.submit(self._client.engine.requests.wait_closed, self.workflow_id, self.run_id)
+        answer = self._closing(follow_runs=follow_runs)
         seconds = None if timeout is None else parse_duration(timeout)
         progress = nullcontext() if _watch is None else _watch(self)
         with progress as tick:
@@ -162,7 +185,7 @@ class WorkflowHandle(OperatorVerbs):
 
     async def _wait(self) -> Any:
         """Wait without blocking the caller's loop, waking often enough for an interrupt to get through."""
-        answer = self._client.engine.submit(self._client.engine.requests.wait_closed, self.workflow_id, self.run_id)
+        answer = self._closing(follow_runs=True)
         future = asyncio.wrap_future(answer)
         progress = nullcontext() if _watch is None else _watch(self)
         with progress as tick:
@@ -194,6 +217,8 @@ class WorkflowHandle(OperatorVerbs):
                 status, cause = "Terminated", TerminatedError(event.reason or "the workflow was terminated")
             case WorkflowExecutionTimedOut():
                 status, cause = "TimedOut", TimeoutError("the workflow's time was up")
+            case WorkflowExecutionContinuedAsNew():
+                raise WorkflowContinuedAsNewError(self.workflow_id, self.run_id, event.new_execution_run_id)
             case _:
                 raise WorkflowNotFoundError(self.workflow_id, self.run_id)
         raise WorkflowFailedError(self.workflow_id, self.run_id, status, f"{type(cause).__name__}: {cause}") from cause
@@ -340,7 +365,7 @@ class WorkflowHandle(OperatorVerbs):
     @property
     def status(self) -> str:
         """Running, Paused, Suspended, Completed, Failed, Canceled, Terminated, TimedOut or ContinuedAsNew."""
-        status = str(self._call(self._client.engine.requests.describe).status)
+        status = str(self._look(self._client.engine.requests.describe).status)
         return "Running" if status == "Imported" else status
 
     @property
@@ -354,7 +379,7 @@ class WorkflowHandle(OperatorVerbs):
 
     def describe(self) -> dict[str, Any]:
         """Return the execution's row of the ``executions`` view."""
-        self._call(self._client.engine.requests.describe)
+        self._look(self._client.engine.requests.describe)
         rows = self._client.rows("SELECT * FROM executions WHERE run_id = ?", [self.run_id])
         if not rows:
             raise WorkflowNotFoundError(self.workflow_id, self.run_id)
@@ -362,11 +387,11 @@ class WorkflowHandle(OperatorVerbs):
 
     def history(self) -> list[HistoryEvent]:
         """Return the events so far, in order."""
-        return self._call(self._client.engine.requests.history)  # type: ignore[no-any-return]
+        return self._look(self._client.engine.requests.history)  # type: ignore[no-any-return]
 
     def events(self) -> pd.DataFrame:
         """Return the events so far as a table."""
-        self._call(self._client.engine.requests.describe)
+        self._look(self._client.engine.requests.describe)
         return self._client.sql(
             "SELECT * FROM events WHERE run_id = $run_id ORDER BY event_id", {"run_id": self.run_id}
         )

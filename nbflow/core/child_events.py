@@ -49,6 +49,7 @@ class StartChildWorkflowExecutionInitiated(HistoryEvent):
     memo: Payload | None = None
     search_attributes: Mapping[str, Any] | None = None
     summary: str | None = None
+    on_error: str | None = None
 
 
 @record_type

@@ -315,6 +315,7 @@ class StartChildWorkflowExecution(Command):
     memo: Payload | None = None
     search_attributes: Mapping[str, Any] | None = None
     summary: str | None = None
+    on_error: str | None = None
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nbflow.core.child_effects import APPLICATIONS_BETWEEN, CONFIRMATIONS_BETWEEN
 from nbflow.core.events import (
     ActivityTaskCanceled,
     ActivityTaskCancelRequested,
@@ -195,6 +196,7 @@ APPLICATIONS: dict[type[HistoryEvent], Application] = {
     WorkflowTaskCompleted: _no_effect,
     WorkflowTaskFailed: _no_effect,
     WorkflowTaskTimedOut: _no_effect,
+    **APPLICATIONS_BETWEEN,
 }
 
 
@@ -236,4 +238,5 @@ CONFIRMATIONS: dict[type[HistoryEvent], Confirmation] = {
     TimerStarted: _timer_started,
     TimerCanceled: _timer_canceled,
     WorkflowExecutionUpdateCompleted: _update_completed,
+    **CONFIRMATIONS_BETWEEN,
 }

@@ -27,21 +27,25 @@ from nbflow.core.commands import (
     StartTimer,
     UpsertSearchAttributes,
 )
+from nbflow.core.continuing import continue_as_new
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
-from nbflow.core.failures import exception_of_failure
 from nbflow.core.handlers import RunningHandlers
+from nbflow.core.history_size import HistorySize
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
 from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer, SleepFuture
+from nbflow.core.options import WorkflowOptions
 from nbflow.core.outbox import Outbox
 from nbflow.core.patches import Patches, is_change_version
 from nbflow.core.payloads import Converter, Payload
+from nbflow.core.relations import Relations
 from nbflow.core.runtime import WorkflowInfo
 from nbflow.core.search_attributes import checked_search_attributes
 from nbflow.core.self_description import SelfDescription
 from nbflow.core.updates import Updates
-from nbflow.exceptions import ConfigurationError, ReadOnlyContextError, WorkflowEvicted
+from nbflow.core.workflow_info import info_of
+from nbflow.exceptions import ConfigurationError, ContinueAsNew, ReadOnlyContextError, WorkflowEvicted
 
 __all__ = ["EmbeddedRuntime", "LogLine"]
 
@@ -73,6 +77,7 @@ class EmbeddedRuntime:
     messages: Messages
     updates: Updates
     running_handlers: RunningHandlers
+    relations: Relations
 
     def __init__(self, run_id: str, definition: Definition, converter: Converter) -> None:
         self.run_id = run_id
@@ -88,6 +93,7 @@ class EmbeddedRuntime:
         """Values of markers that replay will ask for, by marker id."""
         self.description = SelfDescription(converter)
         self.patches = Patches()
+        self.history_size = HistorySize()
         self._outbox = Outbox()
         self._confirmed = 0
         self._last_event_id = 0
@@ -158,6 +164,55 @@ class EmbeddedRuntime:
         if recorded is None or not command.fits(recorded):
             object.__setattr__(command, "line", _line_of_user_code())
         return command
+
+    # For core's other parts.
+
+    @property
+    def started(self) -> WorkflowExecutionStarted:
+        """The execution's first event."""
+        assert self._started is not None
+        return self._started
+
+    @property
+    def last_event_id(self) -> int:
+        """How long the history was when the code last had something to react to."""
+        return self._last_event_id
+
+    @property
+    def is_evicted(self) -> bool:
+        """True while the execution leaves memory."""
+        return self._is_evicted
+
+    @property
+    def next_recorded(self) -> HistoryEvent | None:
+        """The event that will record the next command, if this is a replay and nothing was withdrawn."""
+        return self._next_recorded()
+
+    def refuses(self, what: str) -> bool:
+        """Say whether this evicted code must be parked; raises if the code may only read, or is evicted."""
+        return self._refuses(what)
+
+    def ask_for(self, command: Command, target: Any = None) -> None:
+        """Ask for something; ``target`` hears when it is recorded."""
+        self._emit(self._line(command), target)
+
+    def noting_line(self, command: Command) -> Command:
+        """Note where user code is, for a command that is asked for later."""
+        return self._line(command)
+
+    def withdraw(self, command: Command) -> None:
+        """Ask no more for something that was asked for in this activation."""
+        self._outbox.withdraw(command)
+
+    def continue_as_new(
+        self,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None = None,
+        options: WorkflowOptions | None = None,
+    ) -> ContinueAsNew:
+        """Make what workflow code raises to go on as a new run."""
+        return continue_as_new(self, name, args, kwargs, options)
 
     def start_activity(
         self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, options: ActivityOptions
@@ -359,23 +414,8 @@ class EmbeddedRuntime:
 
     @property
     def info(self) -> WorkflowInfo:
-        """The execution's identity."""
-        started = self._started
-        assert started is not None
-        before, failure = started.last_completion_result, started.continued_failure
-        return WorkflowInfo(
-            workflow_id=started.workflow_id,
-            run_id=self.run_id,
-            workflow_type=started.workflow_type,
-            attempt=started.attempt,
-            start_time=_utc(started.original_start_time or started.event_time),
-            definition_hash=started.definition_hash,
-            run_key=started.run_key,
-            memo=self.description.memo,
-            search_attributes=self.description.search_attributes,
-            last_completion_result=self.converter.decode(before) if before else None,
-            last_failure=exception_of_failure(failure, self.converter) if failure else None,
-        )
+        """What the execution knows of itself."""
+        return info_of(self)
 
     def now(self) -> datetime:
         """Return the time of the current activation, UTC."""

@@ -60,6 +60,8 @@ class RetryState:
     MAXIMUM_ATTEMPTS_REACHED = "MAXIMUM_ATTEMPTS_REACHED"
     RETRY_POLICY_NOT_SET = "RETRY_POLICY_NOT_SET"
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    """Another one was made."""
 
 
 class TimeoutType:
@@ -284,6 +286,7 @@ def _kind_and_info(error: BaseException, converter: Converter) -> tuple[str, dic
                 "workflow_id": error.workflow_id,
                 "run_id": error.run_id,
                 "workflow_type": error.workflow_type,
+                "retry_state": error.retry_state,
             }
         case TimeoutError():
             info: dict[str, Any] = {"timeout_type": error.timeout_type}
@@ -359,8 +362,9 @@ def _exception(failure: Failure, converter: Converter) -> FailureError:
             )  # fmt: skip
         case "child_workflow_execution":
             return ChildWorkflowError(
-                message, info.get("workflow_id", ""), info.get("run_id", ""), info.get("workflow_type", "")
-            )
+                message, info.get("workflow_id", ""), info.get("run_id", ""), info.get("workflow_type", ""),
+                info.get("retry_state", ""),
+            )  # fmt: skip
         case "timeout":
             details = info.get("last_heartbeat_details")
             return TimeoutError(

@@ -28,6 +28,7 @@ from nbflow.core.commands import (
     CompleteWorkflowExecution,
     FailWorkflowExecution,
 )
+from nbflow.core.continuing import command_of
 from nbflow.core.definitions import Definition
 from nbflow.core.effects import APPLICATIONS, CONFIRMATIONS
 from nbflow.core.embedded_runtime import EmbeddedRuntime, LogLine
@@ -40,10 +41,18 @@ from nbflow.core.operations import ActivityHandle, DurableTimer
 from nbflow.core.outbox import misfit_error
 from nbflow.core.patches import PATCH_EVENTS
 from nbflow.core.payloads import Converter, Payload
+from nbflow.core.relations import Relations
 from nbflow.core.sandbox import Sandbox
 from nbflow.core.surroundings import Surroundings
 from nbflow.core.updates import Updates, UpdateState
-from nbflow.exceptions import HistoryCorruptedError, MissingDefinitionError, NondeterminismError
+from nbflow.exceptions import (
+    ActivityError,
+    CancelledError,
+    ChildWorkflowError,
+    HistoryCorruptedError,
+    MissingDefinitionError,
+    NondeterminismError,
+)
 
 __all__ = ["LogLine", "WorkflowInstance"]
 
@@ -69,6 +78,7 @@ class WorkflowInstance(EmbeddedRuntime):
         self.running_handlers = RunningHandlers()
         self.messages = Messages(self, self.running_handlers)
         self.updates = Updates(self, self.running_handlers)
+        self.relations = Relations(self)
         self.state = "New"
         self.cancel_requested = False
         self._reseeds: list[tuple[int, int]] = []
@@ -199,6 +209,7 @@ class WorkflowInstance(EmbeddedRuntime):
             msg = f"run {self.run_id}: event {event.event_id} comes after event {self._last_event_id}"
             raise HistoryCorruptedError(msg)
         self._last_event_id = event.event_id
+        self.history_size.add(event)
         self.state = advance(EXECUTION, self.state, type(event).__name__, "run", self.run_id)
 
     def _misfit(self, event: HistoryEvent, command: Command | None = None) -> NondeterminismError:
@@ -274,6 +285,10 @@ class WorkflowInstance(EmbeddedRuntime):
         error = task.exception()
         if error is None:
             self._close(CompleteWorkflowExecution(result=task.result()))
+        elif (command := command_of(error)) is not None:
+            self._close(command)
+        elif self.cancel_requested and _is_cancellation(error):
+            self._close(CancelWorkflowExecution())
         elif isinstance(error, MissingDefinitionError):
             # Not the code's failure but ours to find its parts: the execution stays open until they are there.
             self.park(error)
@@ -282,7 +297,12 @@ class WorkflowInstance(EmbeddedRuntime):
 
     def fail_from_handler(self, error: BaseException) -> None:
         """Fail the execution for an exception that escaped a signal handler."""
-        if not self._is_evicted:
+        if self._is_evicted:
+            return
+        command = command_of(error)
+        if command is not None:
+            self._close(command)
+        else:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
@@ -409,18 +429,25 @@ class WorkflowInstance(EmbeddedRuntime):
         for handle in self.activities.values():
             handle.cancel_now()
             handle.detach()
+        self.relations.take_down()
         self._conditions.clear()
         self.activities.clear()
         self.timers.clear()
         self._outbox.clear()
         self._main = None
         self.messages.close()
+        self.relations.close()
         self.updates.close()
         self.running_handlers.close()
         self.loop.close()
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Say whether an operation failed by being cancelled, which is how a requested cancellation may arrive."""
+    return isinstance(error, (ActivityError, ChildWorkflowError)) and isinstance(error.__cause__, CancelledError)
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:

@@ -19,6 +19,10 @@ RunIn: TypeAlias = Literal["thread", "loop", "process"]
 IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
 IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
 OnError: TypeAlias = Literal["fail", "suspend"]
+ParentClosePolicy: TypeAlias = Literal["TERMINATE", "ABANDON", "REQUEST_CANCEL"]
+ChildCancellationType: TypeAlias = Literal[
+    "WAIT_CANCELLATION_COMPLETED", "TRY_CANCEL", "ABANDON", "WAIT_CANCELLATION_REQUESTED"
+]
 CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -27,7 +31,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
     "on_error": ("fail", "suspend"),
-}
+    "parent_close_policy": ("TERMINATE", "ABANDON", "REQUEST_CANCEL"),
+    "child_cancellation_type": (
+        "WAIT_CANCELLATION_COMPLETED", "TRY_CANCEL", "ABANDON", "WAIT_CANCELLATION_REQUESTED",
+    ),
+}  # fmt: skip
 
 
 class _Options:
@@ -62,16 +70,21 @@ class _Options:
                 msg = f"unknown option {name!r}{hint}"
                 raise ConfigurationError(msg)
         values = {f.name: getattr(base, f.name) for f in fields(cls)} if base else {}  # type: ignore[arg-type]
-        return cls(**{**values, **{name: _checked(name, value) for name, value in given.items()}})
+        return cls(**{**values, **{name: cls._checked(name, value) for name, value in given.items()}})
+
+    @classmethod
+    def _checked(cls, name: str, value: Any) -> Any:
+        return _checked(name, value)
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any, choices: str = "") -> Any:
     if value is None:
         return None
     if name in _DURATIONS:
         return parse_duration(value)
-    if name in _CHOICES and value not in _CHOICES[name]:
-        msg = f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}"
+    allowed = _CHOICES.get(choices or name)
+    if allowed is not None and value not in allowed:
+        msg = f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}"
         raise ConfigurationError(msg)
     check = _CHECKS.get(name)
     return value if check is None else check(name, value)
@@ -216,9 +229,18 @@ class WorkflowOptions(_Options):
         An open execution has the id: ``"attach"`` to it (default), ``"fail"``, or ``"terminate"`` it.
     id_reuse
         A closed execution has the id: run again only if it did not complete (``"failed_only"``, default),
-        always (``"allow"``), or never (``"reject"``).
+        always (``"allow"``), or never (``"reject"``). Of a child the default is ``"allow"``.
     execution_timeout, run_timeout
-        Deadlines of the execution, as durations.
+        Deadlines of the execution over all its runs, and of one run, as durations.
+    retry
+        RetryPolicy, or a number of runs: what starts the workflow again when it failed or its run's time was up.
+    parent_close_policy
+        What becomes of a child when its parent closes: ``"TERMINATE"`` (default), ``"ABANDON"`` (it goes on),
+        or ``"REQUEST_CANCEL"``.
+    cancellation_type
+        What a parent does when it cancels a child: ask and wait for its end (``"WAIT_CANCELLATION_COMPLETED"``,
+        default), ask and wait until it is asked (``"WAIT_CANCELLATION_REQUESTED"``), ask and go on
+        (``"TRY_CANCEL"``), or just go on (``"ABANDON"``).
     memo
         Notes to keep with it: a dict of encodable values.
     search_attributes
@@ -235,11 +257,20 @@ class WorkflowOptions(_Options):
     name: str | None = None
     id: str | None = None
     id_conflict: IdConflict = "attach"
-    id_reuse: IdReuse = "failed_only"
+    id_reuse: IdReuse | None = None
     execution_timeout: Duration | None = None
     run_timeout: Duration | None = None
+    retry: RetryPolicy | None = None
+    parent_close_policy: ParentClosePolicy = "TERMINATE"
+    cancellation_type: ChildCancellationType = "WAIT_CANCELLATION_COMPLETED"
     memo: Mapping[str, Any] | None = None
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
     on_error: OnError = "fail"
     summary: str | None = None
+
+    @classmethod
+    def _checked(cls, name: str, value: Any) -> Any:
+        if name == "cancellation_type":
+            return _checked(name, value, "child_cancellation_type")
+        return _checked(name, value)

@@ -12,12 +12,21 @@ from asyncio import events as asyncio_events
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nbflow.core.commands import ActivityOptions
-from nbflow.exceptions import NotInWorkflowError
+from nbflow.core.options import WorkflowOptions
+from nbflow.core.retry import RetryPolicy
+from nbflow.exceptions import ContinueAsNew, FailureError, NotInWorkflowError
 
-__all__ = ["Runtime", "WorkflowInfo", "current_runtime", "runtime_or_none"]
+__all__ = ["RelatedExecution", "Runtime", "WorkflowInfo", "current_runtime", "runtime_or_none"]
+
+
+class RelatedExecution(NamedTuple):
+    """Another execution: a parent, or the root of a tree of them."""
+
+    workflow_id: str
+    run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +52,17 @@ class WorkflowInfo:
     last_completion_result
         Started by a schedule: what the last run that completed returned.
     last_failure
-        How the run before failed, if it did.
+        How the run before failed, if it did: of a workflow RetryPolicy, or of a schedule.
+    first_execution_run_id, continued_run_id
+        The first of the runs that follow one another, and the one before this, if there was one.
+    parent, root
+        Of a child: who started it, and the top of the tree.
+    retry_policy
+        Of the workflow, if it has one.
+    execution_timeout, run_timeout
+        Deadlines over all runs and of this one, in seconds.
+    history_length, history_size
+        Events so far, and about how many bytes.
     """
 
     workflow_id: str
@@ -56,7 +75,25 @@ class WorkflowInfo:
     memo: Mapping[str, Any] = field(default_factory=dict)
     search_attributes: Mapping[str, Any] = field(default_factory=dict)
     last_completion_result: Any = None
-    last_failure: BaseException | None = None
+    first_execution_run_id: str = ""
+    continued_run_id: str | None = None
+    last_failure: FailureError | None = None
+    parent: RelatedExecution | None = None
+    root: RelatedExecution | None = None
+    retry_policy: RetryPolicy | None = None
+    execution_timeout: float | None = None
+    run_timeout: float | None = None
+    history_length: int = 0
+    history_size: int = 0
+
+    @property
+    def is_continue_as_new_suggested(self) -> bool:
+        """True from 4,096 events or 4 MiB on: time to ``continue_as_new``."""
+        return self.history_length >= _MANY_EVENTS or self.history_size >= _MANY_BYTES
+
+
+_MANY_EVENTS = 4096
+_MANY_BYTES = 4 * 1024 * 1024
 
 
 class Runtime(Protocol):
@@ -84,6 +121,21 @@ class Runtime(Protocol):
         self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, options: ActivityOptions
     ) -> Any:
         """Schedule an activity; returns a handle that is awaitable."""
+        ...
+
+    @property
+    def relations(self) -> Any:
+        """Starts children; signals and cancels other executions: :class:`nbflow.core.relations.Relations`."""
+        ...
+
+    def continue_as_new(
+        self,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None = None,
+        options: WorkflowOptions | None = None,
+    ) -> ContinueAsNew:
+        """Make what the code raises to go on as a new run; ``name`` None for the same workflow."""
         ...
 
     def sleep(self, seconds: float, summary: str | None = None) -> Any:

@@ -86,6 +86,14 @@ class Definitions:
         """
         return self._find("workflow", name) or self.workflow(hash_, name)
 
+    def latest_workflow(self, name: str) -> Definition | None:
+        """Return today's code of a workflow: of this process, or the stored one; None if there is neither."""
+        definition = REGISTRY.current("workflow", name)
+        if definition is None:
+            return self._latest("workflow", name)
+        self.store(definition)
+        return definition
+
     def _latest(self, kind: DefinitionKind, name: str) -> Definition | None:
         row = self._reader.latest_definition(kind, name)
         return None if row is None else self._restore(row)

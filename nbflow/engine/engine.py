@@ -21,7 +21,9 @@ from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent
 from nbflow.core.payloads import Converter
 from nbflow.engine.activities import Activities, Runner
+from nbflow.engine.between import Between
 from nbflow.engine.blobs import BlobReader
+from nbflow.engine.chains import Chains
 from nbflow.engine.clock import Clock, RealClock
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
@@ -118,6 +120,8 @@ class Engine:
         self.activities = self.interpreter.activities = Activities(parts, self._runners)
         self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
+        self.chains = self.interpreter.chains = Chains(parts, self.requests)
+        self.between = Between(parts, self.requests, self.residency, self._guarded, options.identity)
         self.updates = Updates(parts, self.requests, options.identity)
         self.with_start = WithStart(self.requests, self.updates, self.journal)
         self.operators = Operators(parts, self.residency, self.activities, self.requests, options.identity)
@@ -145,6 +149,7 @@ class Engine:
         self.requests.know(self._reader.open_runs(_RUNS_KNOWN))
         self.operators.know_suspended(self._reader.suspended_runs())
         self.residency.recover(self._reader.open_runs_with_pending_activities())
+        self.between.recover(self._reader.owes_something())
         self.residency.look_ahead(round(self.options.look_ahead * 1_000_000))
         self.schedules.recover()
         answer.set_result(None)
@@ -199,6 +204,8 @@ class Engine:
         """Wait for the commits under way, then take down coroutines and stop the loop."""
         if not self.journal.failed:
             self._take_inbox(len(self._inbox))
+            if self.between.is_busy:
+                self.between.settle()
             self.journal.flush()
             if not self.journal.is_idle:
                 self._loop.call_later(0.002, self._shut_down)
@@ -345,11 +352,13 @@ class Engine:
                 self._guarded(callback, args)
         if self.residency.has_wanted:
             self.residency.load_wanted()
+        if self.between.is_busy:
+            self.between.settle()
         self.journal.flush(inline=not self._inbox and self.activities.under_way == 0)
         self.residency.evict_surplus()
         if self.journal.is_full:
             return  # the end of the commit under way brings the next turn
-        if (self._inbox or self.residency.has_wanted) and not self._is_woken:
+        if (self._inbox or self.residency.has_wanted or self.between.is_busy) and not self._is_woken:
             self._is_woken = True
             self._loop.call_soon(self._turn)
         else:
@@ -398,6 +407,8 @@ class Engine:
         """True if time may jump: nothing runs, and somebody waits for what the future brings."""
         if not self.is_idle:
             return False
+        if self.between.is_busy:
+            return False
         if self._skip_limit is not None:
             return due <= self._skip_limit
         return self.requests.anyone_waits
@@ -422,6 +433,7 @@ class Engine:
         self.activities.unblock()
         self.operators.resume_mended()
         self.schedules.look_again()
+        self.between.look_again()
         lacking = [run_id for run_id, error in self.problems.items() if isinstance(error, MissingDefinitionError)]
         for run_id in lacking:
             del self.problems[run_id]

@@ -20,7 +20,7 @@ from nbflow.core.retry import RetryPolicy
 if TYPE_CHECKING:
     from nbflow.engine.deadlines import Deadline
 
-__all__ = ["OPEN_STATUSES", "ActivityTask", "Execution", "Outcome", "RunState"]
+__all__ = ["OPEN_STATUSES", "ActivityTask", "ChainOf", "Execution", "Outcome", "RunState"]
 
 
 OPEN_STATUSES = frozenset({"Running", "Paused", "Suspended"})
@@ -37,6 +37,8 @@ class RunState:
     definition_hash: str = ""
     closing_event: HistoryEvent | None = None
     """How it closed, if that was a short while ago."""
+    next_run_id: str | None = None
+    """The run that followed it, as far as known."""
     last_event_id: int = 0
     """Its last event taken down by this process; the log may lag behind it until the next commit."""
 
@@ -44,6 +46,12 @@ class RunState:
     def is_open(self) -> bool:
         """True until it closes: it runs, is paused, or is suspended."""
         return self.status in OPEN_STATUSES
+
+
+class ChainOf(str):
+    """The id of a run that stands for itself and for all that follow it."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow.core.commands import FailWorkflowExecution, record
 from nbflow.core.events import (
@@ -19,6 +19,9 @@ from nbflow.core.events import (
     ActivityTaskCancelRequested,
     ActivityTaskScheduled,
     HistoryEvent,
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionInitiated,
+    StartChildWorkflowExecutionInitiated,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -32,12 +35,17 @@ from nbflow.core.events import (
 )
 from nbflow.core.failures import Failure
 from nbflow.core.instance import WorkflowInstance
+from nbflow.core.run_times import run_deadline
 from nbflow.engine.clock import Clock
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.execution import Execution
 from nbflow.engine.journal import Journal
 from nbflow.engine.levels import level_name
 from nbflow.store import LogRow
+
+if TYPE_CHECKING:
+    from nbflow.engine.between import Between
+    from nbflow.engine.chains import Chains
 
 __all__ = ["STATUS_OF_CLOSING_EVENT", "Interpreter", "failure_of"]
 
@@ -103,6 +111,10 @@ class Interpreter:
         self.on_update_completed: Callable[[Execution, WorkflowExecutionUpdateCompleted], None]
         self.suspend: Callable[[Execution, Failure], None]
         """Keeps an execution open whose code raised."""
+        self.between: Between
+        """Sees to what executions owe each other."""
+        self.chains: Chains
+        """Starts the runs that follow a run."""
         self.now_running: tuple[Execution, float, int] | None = None
         """The execution whose code runs at this moment, since when (monotonic seconds), and on which thread."""
         self.interrupt_lock = threading.Lock()
@@ -185,6 +197,8 @@ class Interpreter:
             event = record(command, execution.next_event_id, now)
             deferred = False
             kind = type(event)
+            if kind in CLOSING_EVENTS:
+                event = self.chains.before_closing(execution, event)
             if kind is ActivityTaskScheduled:
                 deferred = self.activities.schedule(execution, event)  # type: ignore[arg-type]
             self.append(execution, event, deferred=deferred)
@@ -203,7 +217,9 @@ class Interpreter:
             deadline.cancel()
         execution.deadlines.clear()
         self.activities.drop(execution)
+        self.between.on_closing(execution, event)
         self._on_closed(execution, event)
+        self.chains.after_closing(execution, event)
 
     def start_timer(self, execution: Execution, event: TimerStarted) -> None:
         """Enter a timer among the deadlines."""
@@ -245,7 +261,7 @@ class Interpreter:
 
     def expire(self, execution: Execution) -> None:
         """Close an execution whose time is up; its code does not run."""
-        self.deliver(execution, lambda event_id, now: [WorkflowExecutionTimedOut(event_id=event_id, event_time=now)])
+        self.deliver(execution, lambda event_id, now: [self.chains.timed_out(execution, event_id, now)])
 
     def begin(self, execution: Execution) -> None:
         """Run the first lines, at once or when the start delay is over."""
@@ -260,7 +276,7 @@ class Interpreter:
 
     def watch_expiration(self, execution: Execution) -> None:
         """Enter the execution's own timeout among the deadlines, if it has one."""
-        due = execution.started.workflow_execution_expiration_time
+        due = run_deadline(execution.started)
         if due is not None:
             execution.deadlines["expiration"] = self._deadlines.add(due, self.expire, execution)
 
@@ -274,6 +290,9 @@ class Interpreter:
         self.forget_deadline(execution, "start")
         self.activate(execution, execution.first_events)
         self.on_begun(execution)
+
+    def _ask_others(self, execution: Execution, event: HistoryEvent) -> None:
+        self.between.on_initiated(execution, event)
 
     def _take_down_logs(self, execution: Execution) -> None:
         now = self._clock.now()
@@ -301,6 +320,9 @@ def failure_of(instance: WorkflowInstance) -> Failure | None:
 
 _AFTER_COMMAND: dict[type[HistoryEvent], Callable[[Interpreter, Execution, Any], None]] = {
     TimerStarted: Interpreter.start_timer,
+    StartChildWorkflowExecutionInitiated: Interpreter._ask_others,  # noqa: SLF001  own class
+    SignalExternalWorkflowExecutionInitiated: Interpreter._ask_others,  # noqa: SLF001  own class
+    RequestCancelExternalWorkflowExecutionInitiated: Interpreter._ask_others,  # noqa: SLF001  own class
     TimerCanceled: Interpreter._cancel_timer,  # noqa: SLF001  own class
     ActivityTaskCancelRequested: Interpreter._cancel_activity,  # noqa: SLF001  own class
     WorkflowExecutionUpdateCompleted: Interpreter._complete_update,  # noqa: SLF001  own class

@@ -17,6 +17,7 @@ from nbflow.core.events import (
     HistoryEvent,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
+    WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
 )
 from nbflow.core.instance import WorkflowInstance
@@ -25,7 +26,7 @@ from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
 from nbflow.engine.clock import new_run_id
 from nbflow.engine.closings import Closings
-from nbflow.engine.execution import Execution, RunState
+from nbflow.engine.execution import ChainOf, Execution, RunState
 from nbflow.engine.journal import refuse
 from nbflow.engine.parts import Parts
 from nbflow.engine.residency import Residency
@@ -39,6 +40,7 @@ from nbflow.exceptions import (
 from nbflow.store import RunRow
 
 if TYPE_CHECKING:
+    from nbflow.engine.chains import Chains
     from nbflow.engine.updates import Updates
 
 __all__ = ["Requests", "Start", "require_text"]
@@ -87,6 +89,9 @@ class Requests:
         self.updates: Updates
         self.on_end: Callable[[RunState, HistoryEvent], None] = lambda run, event: None  # noqa: ARG005
         """Hears, before the commit, of every execution that closed."""
+        self.chains: Chains
+        self.on_closed_unseen: Callable[[RunState, HistoryEvent], None]
+        """Hears of an execution that was closed without being in memory."""
 
     @property
     def anyone_waits(self) -> bool:
@@ -169,18 +174,22 @@ class Requests:
         now = self._clock.now()
         run = RunState(new_run_id(now), workflow_id, definition.name, "Running", definition.hash)
         event = started_event(definition, start, run, now, (self._run_key, self._identity))
-        self._latest[workflow_id] = run
-        self._residency.runs[run.run_id] = run
-        instance = WorkflowInstance(run.run_id, definition, self._converter)
-        execution = Execution(run, definition, instance, event)
-        self._residency.add(execution)
-        self._interpreter.append(execution, event)
+        execution = self.take_in(run, definition, event)
         if start.signal is not None:
             execution.start_signal = self._signaled(*start.signal, 2, now, with_start=True)
             delayed = event.first_workflow_task_backoff is not None
             self._interpreter.append(execution, execution.start_signal, deferred=delayed)
         self._interpreter.begin(execution)
         return run
+
+    def take_in(self, run: RunState, definition: Definition, event: WorkflowExecutionStarted) -> Execution:
+        """Take in a new run, the newest of its workflow id from now on; it has not begun yet."""
+        self.adopt(run)
+        instance = WorkflowInstance(run.run_id, definition, self._converter)
+        execution = Execution(run, definition, instance, event)
+        self._residency.add(execution)
+        self._interpreter.append(execution, event)
+        return execution
 
     def start_or_attach(self, definition: Definition, start: Start) -> tuple[RunState, bool]:
         """Return the run that a start leads to, and whether it is a new one."""
@@ -215,7 +224,7 @@ class Requests:
             return None
         if options.id_reuse == "reject":
             raise WorkflowAlreadyStartedError(run.workflow_id, run.run_id, run.workflow_type)
-        return run if options.id_reuse == "failed_only" and run.status == "Completed" else None
+        return run if options.id_reuse in (None, "failed_only") and run.status == "Completed" else None
 
     def adopt(self, run: RunState) -> None:
         """Take note of a new run."""
@@ -241,10 +250,11 @@ class Requests:
                 row = self._reader.run(run_id)
                 if row is None or (workflow_id and row.workflow_id != workflow_id):
                     raise WorkflowNotFoundError(workflow_id, run_id)
-                run = self._known(RunState(run_id, row.workflow_id, row.workflow_type, row.status, row.definition_hash))
-            return run
-        self._look_up([workflow_id])
-        found = self._latest.get(workflow_id)
+                run = self._known(
+                    RunState(str(run_id), row.workflow_id, row.workflow_type, row.status, row.definition_hash)
+                )
+            return self.chains.newest(run) if isinstance(run_id, ChainOf) else run
+        found = self.latest([workflow_id]).get(workflow_id)
         if found is None:
             raise WorkflowNotFoundError(workflow_id)
         return found
@@ -349,6 +359,7 @@ class Requests:
         run.status = "Terminated"
         self._problems.pop(run.run_id, None)
         self.on_closed_event(run, event)
+        self.on_closed_unseen(run, event)
 
     def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Any], answer: Answer) -> None:
         """Answer a query; a closed execution is rebuilt for it, in memory."""

@@ -84,6 +84,7 @@ class Residency:
         """What is known of executions: those in memory, and those that closed a short while ago."""
         self.pins = Pins(parts.reader, parts.journal, parts.clock, self.runs)
         """Which version of its code each execution runs."""
+        self.on_returned: Callable[[Execution], None] = lambda execution: None  # noqa: ARG005
         self.on_forgotten: Callable[[RunState], None] = lambda run: None  # noqa: ARG005
 
     def add(self, execution: Execution) -> None:
@@ -229,6 +230,8 @@ class Residency:
                 scheduled = history[event_id - 1]
                 assert isinstance(scheduled, ActivityTaskScheduled)
                 self._activities.resume(execution, scheduled, pending.get((run.run_id, event_id)))
+        if run.run_id in self.executions:
+            self.on_returned(execution)
 
     def _run_of(self, run_id: str, history: list[HistoryEvent], pins: Mapping[str, str]) -> RunState:
         run = self.runs.get(run_id)

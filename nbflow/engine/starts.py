@@ -10,6 +10,7 @@ from nbflow.core.events import WorkflowExecutionStarted
 from nbflow.core.failures import Failure
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.payloads import Payload
+from nbflow.core.run_times import expiration
 from nbflow.engine.clock import new_seed
 from nbflow.engine.execution import RunState
 
@@ -48,7 +49,6 @@ def started_event(
     run_key, identity = process
     options = start.options
     execution_timeout, run_timeout = _seconds(options.execution_timeout), _seconds(options.run_timeout)
-    limits = [seconds for seconds in (execution_timeout, run_timeout) if seconds]
     return WorkflowExecutionStarted(
         event_id=1,
         event_time=now,
@@ -61,7 +61,8 @@ def started_event(
         run_key=run_key,
         workflow_execution_timeout=execution_timeout,
         workflow_run_timeout=run_timeout,
-        workflow_execution_expiration_time=now + round(min(limits) * 1_000_000) if limits else None,
+        workflow_execution_expiration_time=expiration(now, execution_timeout),
+        retry_policy=options.retry.to_json() if options.retry else None,
         first_workflow_task_backoff=_seconds(options.start_delay) or None,
         memo=start.memo,
         search_attributes=dict(options.search_attributes) if options.search_attributes else None,

@@ -28,6 +28,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Blob, Payload
+from nbflow.core.run_times import run_deadline
 
 __all__ = ["Row", "blobs_of_failure", "event_of", "row_of"]
 
@@ -47,7 +48,7 @@ def _general_row(run_id: str, workflow_id: str, event: HistoryEvent, deferred: b
         _collect(event, blobs)
     due = None
     if isinstance(event, WorkflowExecutionStarted):
-        due = event.workflow_execution_expiration_time
+        due = run_deadline(event)
         if event.first_workflow_task_backoff is not None:
             due, deferred = event.event_time + int(event.first_workflow_task_backoff * 1_000_000), True
     return (

@@ -12,10 +12,10 @@ from nbflow.core.events import HistoryEvent
 from nbflow.core.failures import Failure
 from nbflow.core.payloads import Payload
 from nbflow.exceptions import HistoryCorruptedError, StoreCorruptedError
-from nbflow.store import reader_sql
+from nbflow.store import reader_sql, relations_sql
 from nbflow.store.event_rows import event_of
 from nbflow.store.opening import store_error
-from nbflow.store.rows import Counts, DefinitionRow, HeartbeatRow, PendingAttempt, RunRow
+from nbflow.store.rows import Counts, DefinitionRow, HeartbeatRow, Owed, PendingAttempt, RunRow
 
 __all__ = ["Reader"]
 
@@ -115,6 +115,42 @@ class Reader:
     def open_runs_with_pending_activities(self) -> list[str]:
         """Name the open runs that wait for an activity, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]
+
+    def closings(self, run_ids: Sequence[str]) -> dict[str, HistoryEvent]:
+        """Read the closing events of those of these runs that have closed, by run id."""
+        rows = self._among(relations_sql.CLOSINGS, run_ids)
+        return {row[0]: event_of(row[1], row[2], row[3], json.loads(row[4])) for row in rows}
+
+    def closed_children(
+        self, workflow_ids: Sequence[str], parent_run_ids: Sequence[str]
+    ) -> list[tuple[str, int, str, HistoryEvent]]:
+        """Read how children of these parents closed.
+
+        Parameters
+        ----------
+        workflow_ids
+            Of the children.
+        parent_run_ids
+            Their parents.
+
+        Returns
+        -------
+        list[tuple[str, int, str, HistoryEvent]]
+            (parent run, initiated_event_id, the child's last run, its closing event), in order of closing.
+        """
+        rows = self._rows(relations_sql.CLOSED_CHILDREN, [list(workflow_ids), list(parent_run_ids)])
+        return [(row[0], row[1], row[2], event_of(row[3], row[4], row[5], json.loads(row[6]))) for row in rows]
+
+    def owes_something(self) -> Owed:
+        """Find what executions still owed each other when the last process ended."""
+        if not self._rows(relations_sql.HAS_RELATIONS)[0][0]:
+            return Owed(False, [], [], [])
+        undelivered = [
+            (row[0], event_of(row[1], row[2], row[3], json.loads(row[4])))
+            for row in self._rows(relations_sql.UNDELIVERED)
+        ]
+        unsettled = [run_id for (run_id,) in self._rows(relations_sql.UNSETTLED_PARENTS)]
+        return Owed(True, unsettled, undelivered, self._rows(relations_sql.FORSAKEN_CHILDREN))
 
     def open_runs(self, limit: int) -> list[RunRow]:
         """Return the newest open runs, at most ``limit``; their ``history_length`` is not counted and says 0."""

@@ -149,8 +149,14 @@ _DEADLINES = f"""
                 AND NOT (next.deferred AND next.event_type = 'WorkflowExecutionSignaled'))
         ))
         UNION ALL
-        -- with a start delay, due_time is its end
-        SELECT run_id, (attributes ->> 'workflow_execution_expiration_time')::BIGINT
+        -- with a start delay, due_time is its end; the run timeout begins there
+        SELECT run_id, least(
+            (attributes ->> 'workflow_execution_expiration_time')::BIGINT,
+            event_time + (1000000 * (
+                (attributes ->> 'workflow_run_timeout')::DOUBLE
+                + coalesce((attributes ->> 'first_workflow_task_backoff')::DOUBLE, 0)
+            ))::BIGINT
+        )
         FROM event_log.events WHERE event_id = 1 AND deferred
     ) AS deadlines
     WHERE NOT EXISTS (

@@ -21,6 +21,7 @@ __all__ = [
     "HeartbeatRow",
     "LogRow",
     "NoteRow",
+    "Owed",
     "PendingAttempt",
     "RunRow",
     "ScheduleRow",
@@ -168,6 +169,19 @@ class RunRow(NamedTuple):
     close_time: int | None
     history_length: int
     definition_hash: str
+
+
+class Owed(NamedTuple):
+    """What executions still owed each other when the last process ended."""
+
+    has_relations: bool
+    """True if any execution ever had to do with another one."""
+    unsettled_parents: list[str]
+    """Open runs that wait for what has happened already, or was never begun."""
+    undelivered: list[tuple[str, HistoryEvent]]
+    """What closed runs asked for in their last moments: (run_id, the event that initiated it)."""
+    forsaken_children: list[tuple[str, str, str, str, str]]
+    """Open children whose parent has closed: run, workflow id, parent close policy, and the parent's two ids."""
 
 
 class PendingAttempt(NamedTuple):

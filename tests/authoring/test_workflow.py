@@ -119,15 +119,17 @@ def test_without_an_engine_it_says_so(monkeypatch):
         current_launcher()
 
 
-def test_a_workflow_in_a_workflow_is_refused(started):
-    """Child workflows are not there yet; the error says what to do instead."""
+def test_a_workflow_in_a_workflow_is_a_child(started):
+    """Nothing is launched from outside: the call is a command, with a readable id."""
 
     async def flow():
         report("Oslo")
+        await nbflow.sleep(1)
 
     player = Player(flow).start()
-    assert player.failure.type_name == "DefinitionError"
-    assert "child workflows are not there yet" in player.failure.message
+    assert player.types == ["Started", "StartChildWorkflowExecutionInitiated", "TimerStarted"]
+    assert player.history[1].workflow_id == "wf-1/report-1-run-1"
+    assert started == []
     player.close()
 
 

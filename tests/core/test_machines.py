@@ -57,17 +57,6 @@ def test_every_event_type_has_an_effect():
 
 
 STILL_TO_COME = {
-    "StartChildWorkflowExecutionFailed",
-    "ChildWorkflowExecutionStarted",
-    "ChildWorkflowExecutionCompleted",
-    "ChildWorkflowExecutionFailed",
-    "ChildWorkflowExecutionCanceled",
-    "ChildWorkflowExecutionTimedOut",
-    "ChildWorkflowExecutionTerminated",
-    "RequestCancelExternalWorkflowExecutionFailed",
-    "ExternalWorkflowExecutionCancelRequested",
-    "SignalExternalWorkflowExecutionFailed",
-    "ExternalWorkflowExecutionSignaled",
 }
 """Event types that nothing writes yet."""
 

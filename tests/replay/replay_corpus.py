@@ -745,3 +745,6 @@ async def gives_signals_back():
     with contextlib.suppress(asyncio.CancelledError):
         return await task
     return "cancelled", await nbflow.wait_for_signal("late", timeout=100)
+
+
+import replay_child_corpus  # noqa: E402, F401  puts its bodies into the corpus

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from replay_others import Others, others_of
+
 from nbflow.core.commands import record
 from nbflow.core.definitions import Definition
 from nbflow.core.events import (
@@ -76,6 +78,7 @@ class Player:
         self.history: list[HistoryEvent] = []
         self.activities: dict[int, ActivityTaskScheduled] = {}
         self.timers: dict[int, TimerStarted] = {}
+        self.others = Others(self)
         self.cancel_requests: dict[int, int] = {}
         self.logs: list[tuple[int, str]] = []
         self.instance = self.fresh()
@@ -130,6 +133,7 @@ class Player:
         self.instance.logs.clear()
 
     def _note(self, event: HistoryEvent) -> None:
+        self.others.note(event)
         match event:
             case ActivityTaskScheduled():
                 self.activities[event.event_id] = event
@@ -318,5 +322,6 @@ def snapshot(instance: WorkflowInstance) -> dict[str, Any]:
         "updates": {key: update.state for key, update in instance.updates.accepted.items()},
         "all_handlers_finished": instance.running_handlers.all_finished,
         "timers": {key: (timer.command.timer_id, timer.state) for key, timer in instance.timers.items()},
+        "relations": others_of(instance),
         "awaited": [] if instance.is_closed else instance.messages.awaited,
     }

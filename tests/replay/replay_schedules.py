@@ -25,6 +25,7 @@ def moves(player: Player, body: Body, sent: int, asked: int) -> list[Callable[[]
         if event_id in player.cancel_requests:
             possible.append(lambda place=place: player.let_cancel(place))
             possible.append(lambda place=place: player.let_cancel(place, ran=False))
+    possible += player.others.moves()
     if player.timers:
         possible.append(player.fire)
     if sent < len(body.signals):

@@ -56,8 +56,7 @@ def test_every_event_type_has_an_effect():
     assert set(CONFIRMATIONS) <= COMMAND_EVENTS
 
 
-STILL_TO_COME = {
-}
+STILL_TO_COME: set[str] = set()
 """Event types that nothing writes yet."""
 
 

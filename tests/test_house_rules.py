@@ -13,7 +13,7 @@ TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
 LONGEST_FILE = 500
 # one file on purpose: the whole error tree can be read, and drawn, in one place
-LONGER_FILES = {"nbflow/exceptions.py": 700}
+LONGER_FILES = {"nbflow/exceptions.py": 800}
 LONGEST_FUNCTION = 60
 SHORT_FUNCTION = 40
 SHARE_OF_SHORT_FUNCTIONS = 0.9

@@ -14,7 +14,7 @@ from nbflow.exceptions import ApplicationError, StoreLockedError
 
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
 SAMPLES = {
-    "failure": "KeyError: no",
+    "failure": "KeyError: no", "new_run_id": "run-2",
     "result": None,
     "workflow_id": "wf-1", "run_id": "run-1", "workflow_type": "Report", "status": "Failed", "reason": "why",
     "message": "what happened", "name": "sleep", "path": "/tmp/x.duckdb", "pid": 42, "holder": "a.ipynb",

@@ -50,6 +50,7 @@ __all__ = [
     "StartChildWorkflowExecution",
     "StartTimer",
     "UpsertSearchAttributes",
+    "patch_of",
     "record",
 ]
 
@@ -239,8 +240,15 @@ class RecordMarker(Command):
         return (
             isinstance(event, MarkerRecorded)
             and self.marker_name == event.marker_name
-            and all(self.details.get(key) == event.details.get(key) for key in ("id", "patch_id"))
+            and self.details.get("id") == event.details.get("id")
+            and patch_of(self.details) == patch_of(event.details)
         )
+
+
+def patch_of(details: Mapping[str, Payload]) -> str | None:
+    """Return the id of the patch that a marker is of, or None."""
+    data = details.get("patch-data")
+    return str(data.tree.get("id")) if data is not None and isinstance(data.tree, Mapping) else None
 
 
 @record_type

@@ -304,11 +304,8 @@ class EmbeddedRuntime:
         """Change the search attributes."""
         if not self._refuses("change search attributes"):
             checked = checked_search_attributes(attributes, may_remove=True)
-            self._emit_search_attributes(UpsertSearchAttributes(search_attributes=checked))
-
-    def _emit_search_attributes(self, command: UpsertSearchAttributes) -> None:
-        self.description.change_search_attributes(command.search_attributes)
-        self._emit(self._line(command))
+            self.description.change_search_attributes(checked)
+            self._emit(self._line(UpsertSearchAttributes(search_attributes=checked)))
 
     def upsert_memo(self, memo: Mapping[str, Any]) -> None:
         """Change the memo."""
@@ -329,9 +326,10 @@ class EmbeddedRuntime:
         answer = self.patches.decide(patch_id, is_replaying=goes_over_old_ground)
         if answer:
             self._emit(self._line(self.patches.marker(patch_id, deprecated=deprecated)))
-            recorded = self._next_recorded() if self.is_replaying else None
-            if recorded is None or is_change_version(recorded):  # Temporal's older histories have none
-                self._emit_search_attributes(self.patches.change_version())
+            listed = self.patches.change_version()
+            self.description.change_search_attributes(listed.search_attributes)
+            if not goes_over_old_ground or is_change_version(self._next_recorded()):  # Temporal's may have none
+                self._emit(self._line(listed))
         return answer
 
     # Waiting.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from nbflow.core.commands import Command, RecordMarker, UpsertSearchAttributes
+from nbflow.core.commands import Command, RecordMarker, UpsertSearchAttributes, patch_of
 from nbflow.core.events import HistoryEvent, MarkerRecorded, UpsertWorkflowSearchAttributes
 from nbflow.core.payloads import Payload
 from nbflow.core.search_attributes import CHANGE_VERSION
@@ -23,14 +23,13 @@ PATCH_EVENTS = frozenset({MarkerRecorded, UpsertWorkflowSearchAttributes})
 
 def patch_id_of(event: HistoryEvent) -> str | None:
     """Return the patch that an event marks, or None."""
-    if type(event) is not MarkerRecorded or event.marker_name != MARKER or "patch_id" not in event.details:
-        return None
-    return str(event.details["patch_id"].tree)
+    return patch_of(event.details) if type(event) is MarkerRecorded and event.marker_name == MARKER else None
 
 
-def is_change_version(event: HistoryEvent | None) -> bool:
-    """Say whether an event lists the patches of its execution."""
-    return type(event) is UpsertWorkflowSearchAttributes and set(event.search_attributes) == {CHANGE_VERSION}
+def is_change_version(it: HistoryEvent | Command | None) -> bool:
+    """Say whether an event, or a command, lists the patches of its execution."""
+    kinds = UpsertWorkflowSearchAttributes, UpsertSearchAttributes
+    return isinstance(it, kinds) and set(it.search_attributes) == {CHANGE_VERSION}
 
 
 class Patches:
@@ -57,8 +56,8 @@ class Patches:
     def marker(self, patch_id: str, *, deprecated: bool) -> RecordMarker:
         """Return what marks a patch in history."""
         self._marked.append(patch_id)
-        details = {"patch_id": Payload(json.dumps(patch_id)), "deprecated": Payload(json.dumps(deprecated))}
-        return RecordMarker(marker_name=MARKER, details=details)
+        data = json.dumps({"id": patch_id, "deprecated": deprecated}, separators=(",", ":"))
+        return RecordMarker(marker_name=MARKER, details={"patch-data": Payload(data)})
 
     def change_version(self) -> UpsertSearchAttributes:
         """Return what lists the patches for those who search."""
@@ -72,8 +71,7 @@ class Patches:
         patch_id = patch_id_of(event)
         if patch_id is None or (command is not None and command.fits(event)):
             return False
-        deprecated = event.details.get("deprecated")  # type: ignore[attr-defined]
-        self._has_skipped = deprecated is not None and deprecated.tree is True
+        self._has_skipped = event.details["patch-data"].tree.get("deprecated") is True  # type: ignore[attr-defined]
         if self._has_skipped:
             self._marked.append(patch_id)
         return self._has_skipped

@@ -11,7 +11,7 @@ from temporalio.bridge.proto.workflow_commands import ActivityCancellationType, 
 
 from nbflow.core import commands as c
 from nbflow.exceptions import WorkflowError
-from nbflow.interchange.kinds import RETRY_POLICY, Context
+from nbflow.interchange.kinds import MEMO, RETRY_POLICY, SEARCH_ATTRIBUTES, Context
 from nbflow.interchange.side_effects import side_effect_patch
 from nbflow.temporal.payloads import argument_protos, failure_proto, parsed, result_proto
 
@@ -103,11 +103,25 @@ def _cancel_activity(proto: WorkflowCommand, command: c.RequestCancelActivityTas
 
 
 def _record_marker(proto: WorkflowCommand, command: c.RecordMarker, _seq: int, _task_queue: str) -> None:
+    patch_id = c.patch_of(command.details)
+    if patch_id is not None:
+        proto.set_patch_marker.patch_id = patch_id
+        proto.set_patch_marker.deprecated = bool(command.details["patch-data"].tree.get("deprecated"))
+        return
     if command.marker_name != "side_effect":
         msg = f"marker {command.marker_name!r} can't be recorded on Temporal: it has patch markers only"
         raise WorkflowError(msg)
     marker_id = str(command.details["id"].tree)
     proto.set_patch_marker.patch_id = side_effect_patch(marker_id, command.details["data"])
+
+
+def _upsert(proto: WorkflowCommand, command: c.UpsertSearchAttributes, _seq: int, _task_queue: str) -> None:
+    written = SEARCH_ATTRIBUTES.write(command.search_attributes, _CONTEXT) or {}
+    parsed(written, proto.upsert_workflow_search_attributes.search_attributes)
+
+
+def _modify(proto: WorkflowCommand, command: c.ModifyWorkflowProperties, _seq: int, _task_queue: str) -> None:
+    parsed(MEMO.write(command.upserted_memo, _CONTEXT), proto.modify_workflow_properties.upserted_memo)
 
 
 def _complete(proto: WorkflowCommand, command: c.CompleteWorkflowExecution, _seq: int, _task_queue: str) -> None:
@@ -141,4 +155,6 @@ _COMMANDS: dict[type[c.Command], Callable[[WorkflowCommand, Any, int, str], None
     c.FailWorkflowExecution: _fail,
     c.CancelWorkflowExecution: _cancel,
     c.CompleteUpdate: _complete_update,
+    c.UpsertSearchAttributes: _upsert,
+    c.ModifyWorkflowProperties: _modify,
 }

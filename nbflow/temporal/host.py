@@ -29,6 +29,7 @@ from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent, TimerStarted, WorkflowTaskStarted
 from nbflow.core.failures import failure_of_exception
 from nbflow.core.instance import WorkflowInstance
+from nbflow.core.patches import is_change_version
 from nbflow.core.payloads import Converter
 from nbflow.core.workflow_tasks import SINGLE_BATCH
 from nbflow.exceptions import MissingDefinitionError, NondeterminismError, WorkflowEvicted
@@ -210,7 +211,9 @@ class _Hosted(HostedInstance):
             task = WorkflowTaskStarted(event_id=self.next_event_id(), event_time=self.time, scheduled_event_id=0)
             instance.activate([*events, task])
         for command in list(instance.outstanding):
-            commands.append(self._recorded(instance, command))
+            proto = self._recorded(instance, command)
+            if not is_change_version(command):  # Core lists the patches by itself
+                commands.append(proto)
 
     def _accepts(self, instance: WorkflowInstance, update: Any, answer: Any) -> bool:
         """Let an update's validator look at it, unless history has its verdict."""
@@ -228,6 +231,8 @@ class _Hosted(HostedInstance):
         effect = side_effect_of(patch_id)
         if effect is not None:
             instance.recorded_side_effects[effect[0]] = effect[1]
+        else:
+            instance.patches.recorded.add(patch_id)
 
     def _recorded(self, instance: WorkflowInstance, command: Command) -> Any:
         event = record(command, self.next_event_id(), self.time)

@@ -58,10 +58,7 @@ def test_a_new_execution_takes_the_new_path_and_leaves_a_marker():
     player = played(new)
     assert player.types == ["Started", MARKER, UPSERT, *DONE, *DONE, "Completed"]
     assert player.history[1].marker_name == "core_patch"
-    assert {key: value.tree for key, value in player.history[1].details.items()} == {
-        "patch_id": "sums",
-        "deprecated": False,
-    }
+    assert player.history[1].details["patch-data"].tree == {"id": "sums", "deprecated": False}
     assert player.history[2].search_attributes == {CHANGE_VERSION: ["sums"]}
     assert player.result == [2, 4]
     player.close()

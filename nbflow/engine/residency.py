@@ -139,7 +139,7 @@ class Residency:
 
     def expect(self, run_ids: Iterable[str]) -> None:
         """Take note of executions that may be wanted soon: those open when the store was opened."""
-        self._expected = list(run_ids)
+        self._expected += run_ids
 
     def _read_ahead(self, missing: Sequence[str]) -> list[str]:
         """Choose what else to bring back: who wants many at once after a start wants the others next."""

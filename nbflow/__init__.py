@@ -34,6 +34,7 @@ from nbflow.authoring.inside import (
 from nbflow.authoring.launcher import use_launcher
 from nbflow.authoring.log import logger
 from nbflow.authoring.other_executions import continue_as_new, get_handle
+from nbflow.authoring.transaction import transaction
 from nbflow.authoring.updates import UnfinishedHandlersWarning, all_handlers_finished, update
 from nbflow.authoring.workflow import DeterminismWarning, Workflow, workflow
 from nbflow.core.retry import RetryPolicy
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
         timers,
     )
     from nbflow.client.batches import Batch, batch
+    from nbflow.client.code_check import CodeCheck
+    from nbflow.client.default import code_check
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -62,6 +65,7 @@ __all__ = [
     "Activity",
     "ApplicationError",
     "Batch",
+    "CodeCheck",
     "DeterminismWarning",
     "RetryPolicy",
     "ScheduleHandle",
@@ -73,6 +77,7 @@ __all__ = [
     "all_handlers_finished",
     "batch",
     "close",
+    "code_check",
     "continue_as_new",
     "deprecate_patch",
     "executions",
@@ -101,6 +106,7 @@ __all__ = [
     "sql",
     "timers",
     "track",
+    "transaction",
     "unload_ipython_extension",
     "update",
     "upsert_memo",
@@ -115,6 +121,7 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
+    **dict.fromkeys(("CodeCheck", "code_check"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("Batch", "batch"), "nbflow.client.batches"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),

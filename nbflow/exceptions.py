@@ -350,7 +350,14 @@ class NondeterminismError(WorkflowError):
         ``file:line`` of the code that produced it.
     definition_hash
         Hash of the definition that recorded the event, and of the one replayed.
+
+    Attributes
+    ----------
+    event_id
+        Of the recorded event, if there is one.
     """
+
+    event_id: int | None = None
 
     def __init__(
         self,

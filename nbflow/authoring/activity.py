@@ -8,11 +8,13 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nbflow.authoring.capture import VersionCache
+from nbflow.authoring.launcher import current_launcher
 from nbflow.authoring.mapping import CompletionPolicy, map_calls
 from nbflow.core.bridge import block_on, in_workflow_greenlet
 from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_arguments
 from nbflow.core.options import ActivityDefinitionOptions
 from nbflow.core.runtime import current_runtime, runtime_or_none
+from nbflow.core.transaction_context import open_transaction
 from nbflow.exceptions import DefinitionError
 
 __all__ = ["Activity", "activity"]
@@ -43,16 +45,26 @@ class Activity(Generic[P, R]):
         self._options = options
         self._call_options = options.for_call()
         self._signature = inspect.signature(function)
+        self._is_transaction = options.run_in == "transaction"
+        if self._is_transaction:
+            self._signature = _without_cursor(self.name, self._signature)
         self._exact_positionals = _count_plain_positionals(self._signature)
         self._versions = VersionCache("activity", self.name, function, options.to_json())
         update_wrapper(self, function)
+        self.__signature__ = self._signature
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it: as an activity inside a workflow, as a plain function elsewhere."""
         if runtime_or_none() is None:
-            return self.function(*args, **kwargs)
+            return self._call_as_transaction(args, kwargs) if self._is_transaction else self.function(*args, **kwargs)
         handle = self.start(*args, **kwargs)
         return block_on(handle) if in_workflow_greenlet() else handle  # type: ignore[no-any-return]
+
+    def _call_as_transaction(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
+        cursor = open_transaction.get()
+        if cursor is not None:
+            return self.function(cursor, *args, **kwargs)
+        return current_launcher().transact(self.function, args, kwargs)  # type: ignore[no-any-return]
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Schedule it from workflow code and go on.
@@ -154,6 +166,15 @@ def _count_plain_positionals(signature: inspect.Signature) -> int:
     return len(parameters) if all(p.kind in plain for p in parameters) else -1
 
 
+def _without_cursor(name: str, signature: inspect.Signature) -> inspect.Signature:
+    """Take the first parameter away, which is the transaction's cursor."""
+    first, *others = signature.parameters.values() or [None]
+    if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        msg = f"transaction {name}{signature} needs the cursor as its first parameter: def {name}(db, ...)"
+        raise DefinitionError(msg)
+    return signature.replace(parameters=[parameter for parameter in others if parameter is not None])
+
+
 @overload
 def activity(function: Callable[P, R], /) -> Activity[P, R]: ...
 @overload
@@ -188,7 +209,8 @@ def activity(function: Callable[..., Any] | None = None, /, **options: Any) -> A
             target = target.function
         _check_function(target, "an activity")
         if inspect.iscoroutinefunction(target) and checked.run_in not in (None, "loop"):
-            msg = f"{target.__name__} is async def: it runs on the engine's loop, not in a {checked.run_in}"
+            hint = "; make it a plain def" if checked.run_in == "transaction" else ""
+            msg = f"{target.__name__} is async def: it runs on the engine's loop, not in a {checked.run_in}{hint}"
             raise DefinitionError(msg)
         marked: Activity[Any, Any] = Activity(target, checked)
         REGISTRY.register("activity", marked.name, marked.definition)

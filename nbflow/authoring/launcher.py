@@ -6,7 +6,7 @@ other backends may register another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nbflow.core.definitions import Definition
@@ -43,6 +43,10 @@ class Launcher(Protocol):
 
     def start(self, definition: Definition, requests: Sequence[StartRequest]) -> list[Any]:
         """Start executions of one definition, durably, and return their handles in order."""
+        ...
+
+    def transact(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function with a DuckDB cursor as its first argument, in a transaction of its own."""
         ...
 
     def signal_with_start(self, definition: Definition, request: StartRequest, name: str, args: Sequence[Any]) -> Any:

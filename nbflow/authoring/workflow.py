@@ -292,8 +292,8 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> A
             target = target.function
         _check_function(target, "a workflow")
         marked: Workflow[Any, Any] = Workflow(target, checked)
-        REGISTRY.register("workflow", marked.name, marked.definition)
         _warn(marked)
+        REGISTRY.register("workflow", marked.name, marked.definition, on_edit=checked.on_edit)
         return marked
 
     return mark if function is None else mark(function)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from nbflow.client.client import Client
+from nbflow.client.code_check import CodeCheck
 from nbflow.client.default import (
     close,
+    code_check,
     default_client,
     executions,
     export_history,
@@ -18,14 +20,17 @@ from nbflow.client.default import (
     use_client,
 )
 from nbflow.client.handle import WorkflowHandle, watch_waiting
+from nbflow.client.live_code import show_code_checks
 from nbflow.client.places import default_store_path
 from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
 
 __all__ = [
     "Client",
+    "CodeCheck",
     "ScheduleHandle",
     "WorkflowHandle",
     "close",
+    "code_check",
     "default_client",
     "default_store_path",
     "executions",
@@ -38,6 +43,7 @@ __all__ = [
     "opened_client",
     "schedule",
     "schedules",
+    "show_code_checks",
     "sql",
     "timers",
     "use_client",

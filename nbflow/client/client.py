@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from nbflow.authoring.launcher import StartRequest
 from nbflow.authoring.launcher import UpdateRequest as SendUpdate
 from nbflow.client.handle import WorkflowHandle, wait_for
+from nbflow.client.live_code import LiveCode
 from nbflow.client.places import notebook_path
+from nbflow.client.transactions import run_transaction
 from nbflow.client.updates import UpdateHandle, waits_for_outcome
 from nbflow.core.definitions import Definition
 from nbflow.engine.blobs import BlobReader
@@ -61,8 +63,11 @@ class Client:
         self.engine = Engine(self.store, self.codec, clock, options)
         self.codec.resolve_class = self.engine.definitions.find_class
         self._cursors = threading.local()
+        self.live_code = LiveCode(self.engine)
+        """Tries new code on open executions."""
         try:
             self.engine.start()
+            self.live_code.begin()
         except BaseException:
             self.engine.close()
             raise
@@ -79,6 +84,7 @@ class Client:
 
     def close(self) -> None:
         """Stop the engine and release the store; open executions go on when it is opened again."""
+        self.live_code.end()
         self.engine.close()
 
     def start(self, definition: Definition, requests: Sequence[StartRequest]) -> list[WorkflowHandle]:
@@ -106,6 +112,28 @@ class Client:
         for answer in under_way:
             handles += map(self._handle, wait_for(answer))
         return handles
+
+    def transact(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function with a DuckDB cursor as its first argument, in a transaction of its own.
+
+        Parameters
+        ----------
+        function
+            Called again when another transaction was quicker.
+        args, kwargs
+            Its other arguments.
+
+        Returns
+        -------
+        object
+            What it returned, once what it wrote is durable.
+
+        Raises
+        ------
+        StoreError
+            When it can't be committed.
+        """
+        return run_transaction(self.store, function, args, kwargs)
 
     def signal_with_start(
         self, definition: Definition, request: StartRequest, name: str, args: Sequence[Any]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client.client import Client
+from nbflow.client.code_check import CodeCheck
 from nbflow.client.handle import WorkflowHandle
 from nbflow.client.places import default_store_path
 from nbflow.exceptions import EngineClosedError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "close",
+    "code_check",
     "default_client",
     "executions",
     "export_history",
@@ -142,6 +144,25 @@ def sql(query: str, **parameters: Any) -> pd.DataFrame:
         The answer. Times are UTC.
     """
     return default_client().sql(query, parameters)
+
+
+def code_check(workflow: Any = None) -> CodeCheck | None:
+    """Return what came of the last edit of a workflow: which open executions moved to its new code, and which not.
+
+    Parameters
+    ----------
+    workflow
+        A workflow or its name; default the one edited last.
+
+    Returns
+    -------
+    CodeCheck or None
+        None if no edit met open executions. ``.frame()`` gives a DataFrame.
+    """
+    last = default_client().live_code.last
+    if workflow is None:
+        return next(reversed(last.values()), None)
+    return last.get(getattr(workflow, "name", workflow))
 
 
 def executions(where: str | None = None) -> pd.DataFrame:

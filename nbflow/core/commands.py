@@ -61,11 +61,16 @@ class SourceLine(NamedTuple):
     code: CodeType
     instruction: int
 
-    def __str__(self) -> str:
+    @property
+    def number(self) -> int:
+        """The line number within the file."""
         for start, end, line in _line_table(self.code):
             if start <= self.instruction < end and line is not None:
-                return f"{self.code.co_filename}:{line}"
-        return f"{self.code.co_filename}:{self.code.co_firstlineno}"
+                return line
+        return self.code.co_firstlineno
+
+    def __str__(self) -> str:
+        return f"{self.code.co_filename}:{self.number}"
 
 
 def _line_table(code: CodeType) -> list[tuple[int, int, int | None]]:

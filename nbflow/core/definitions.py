@@ -73,8 +73,14 @@ class Registry:
         self._captured: ContextVar[_Captured | None] = ContextVar("nbflow_captured_definitions", default=None)
         self.listeners: list[Callable[[], None]] = []
         """Called when a name got a new current definition."""
+        self.workflow_listeners: list[Callable[[str], None]] = []
+        """Called with the name when a workflow got a new current definition, after the others."""
+        self.kept_on_edit: set[str] = set()
+        """Workflows whose open executions stay on the code they run when the code is edited."""
 
-    def register(self, kind: DefinitionKind, name: str, current: Callable[[], Definition]) -> None:
+    def register(
+        self, kind: DefinitionKind, name: str, current: Callable[[], Definition], *, on_edit: str = "move"
+    ) -> None:
         """Make a function the current definition of its name.
 
         Parameters
@@ -83,13 +89,19 @@ class Registry:
             What it is.
         current
             Returns its definition as of now (helpers may have changed since).
+        on_edit
+            ``"keep"`` leaves open executions of a workflow on the code they run, ``"move"`` moves those that the
+            new code fits.
         """
         captured = self._captured.get()
         target = self._current if captured is None else captured
         target[kind, name] = current
         if target is self._current:
+            (self.kept_on_edit.add if on_edit == "keep" else self.kept_on_edit.discard)(name)
             for listener in list(self.listeners):
                 listener()
+            for hear in list(self.workflow_listeners) if kind == "workflow" else ():
+                hear(name)
 
     def current(self, kind: DefinitionKind, name: str) -> Definition | None:
         """Return the current definition of a name, or None."""

@@ -85,6 +85,8 @@ class EmbeddedRuntime:
         self.converter = converter
         self.loop = DeterministicLoop(self, run_id)  # type: ignore[abstract]  # the rest is set by name, in a loop
         self.is_replaying = False
+        self.sdk_turns = False
+        """True in the replay of a history that Temporal's own SDK wrote: waking takes as many turns as there."""
         self.logs: list[LogLine] = []
         """Lines that the code logged since the owner last took them."""
         self.recorded_commands: Sequence[HistoryEvent] = ()
@@ -337,7 +339,8 @@ class EmbeddedRuntime:
     def sleep(self, seconds: float, summary: str | None = None) -> Any:
         """Start a timer; the future is done when it fires."""
         future = SleepFuture(loop=self.loop)
-        future.timer = self.start_timer(seconds, future.wake, summary)
+        wake = (lambda: self.loop.call_soon(future.wake)) if self.sdk_turns else future.wake
+        future.timer = self.start_timer(seconds, wake, summary)
         return future
 
     def wait_condition(

@@ -34,6 +34,7 @@ from nbflow.core.effects import APPLICATIONS, CONFIRMATIONS
 from nbflow.core.embedded_runtime import EmbeddedRuntime, LogLine
 from nbflow.core.events import COMMAND_EVENTS, HistoryEvent, WorkflowExecutionPaused, WorkflowExecutionStarted
 from nbflow.core.failures import Failure, failure_of_exception
+from nbflow.core.frames import line_of_error, line_of_task
 from nbflow.core.handlers import RunningHandlers, unfinished_message
 from nbflow.core.machines import EXECUTION, advance
 from nbflow.core.messages import Messages
@@ -214,7 +215,10 @@ class WorkflowInstance(EmbeddedRuntime):
 
     def _misfit(self, event: HistoryEvent, command: Command | None = None) -> NondeterminismError:
         then = self._started.definition_hash if self._started else ""
-        return misfit_error(self.definition.name, self.run_id, event, command, (then, self.definition.hash))
+        waits_at = line_of_task(self._main) if command is None else None
+        return misfit_error(
+            self.definition.name, self.run_id, event, command, (then, self.definition.hash), waits_at=waits_at
+        )
 
     def _run_until_blocked(self) -> None:
         while True:
@@ -306,7 +310,8 @@ class WorkflowInstance(EmbeddedRuntime):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self._close(FailWorkflowExecution(failure=self.record_failure(error)))
+        line = line_of_error(error)
+        self._close(FailWorkflowExecution(failure=self.record_failure(error), line=line))
 
     def record_failure(self, error: BaseException) -> Failure:
         """Turn an exception of the code into what history keeps of it."""

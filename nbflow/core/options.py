@@ -15,7 +15,7 @@ from nbflow.exceptions import ConfigurationError
 
 __all__ = ["ActivityDefinitionOptions", "IdConflict", "IdReuse", "RunIn", "WorkflowOptions"]
 
-RunIn: TypeAlias = Literal["thread", "loop", "process"]
+RunIn: TypeAlias = Literal["thread", "loop", "process", "transaction"]
 IdConflict: TypeAlias = Literal["attach", "fail", "terminate"]
 IdReuse: TypeAlias = Literal["failed_only", "allow", "reject"]
 OnError: TypeAlias = Literal["fail", "suspend"]
@@ -26,11 +26,12 @@ ChildCancellationType: TypeAlias = Literal[
 CancellationType: TypeAlias = Literal["TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "run_in": ("thread", "loop", "process"),
+    "run_in": ("thread", "loop", "process", "transaction"),
     "id_conflict": ("attach", "fail", "terminate"),
     "id_reuse": ("failed_only", "allow", "reject"),
     "cancellation_type": ("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON"),
     "on_error": ("fail", "suspend"),
+    "on_edit": ("move", "keep"),
     "parent_close_policy": ("TERMINATE", "ABANDON", "REQUEST_CANCEL"),
     "child_cancellation_type": (
         "WAIT_CANCELLATION_COMPLETED", "TRY_CANCEL", "ABANDON", "WAIT_CANCELLATION_REQUESTED",
@@ -162,7 +163,8 @@ class ActivityDefinitionOptions(_Options):
         What the workflow does when it cancels: ask and go on (``TRY_CANCEL``), ask and wait
         (``WAIT_CANCELLATION_COMPLETED``), or just go on (``ABANDON``).
     run_in
-        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``) or ``"process"``.
+        ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``), ``"process"``, or ``"transaction"``: in a
+        thread, with a DuckDB cursor as its first argument (what ``@nbflow.transaction`` is short for).
     summary
         One line for people.
     """
@@ -250,6 +252,9 @@ class WorkflowOptions(_Options):
     on_error
         An exception that the code lets pass ends the execution (``"fail"``, default), or keeps it open until its
         code is mended and it is resumed (``"suspend"``).
+    on_edit
+        What becomes of open executions when the code is edited: those that the new code fits ``"move"`` to it
+        (default), or all ``"keep"`` the code they run.
     summary
         One line for people.
     """
@@ -267,6 +272,7 @@ class WorkflowOptions(_Options):
     search_attributes: Mapping[str, Any] | None = None
     start_delay: Duration | None = None
     on_error: OnError = "fail"
+    on_edit: Literal["move", "keep"] = "move"
     summary: str | None = None
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from nbflow.core.commands import Command
+from nbflow.core.commands import Command, SourceLine
 from nbflow.core.event_json import name_of
 from nbflow.core.events import HistoryEvent
 from nbflow.exceptions import NondeterminismError
@@ -66,7 +66,13 @@ class Outbox:
 
 
 def misfit_error(
-    workflow: str, run_id: str, event: HistoryEvent, command: Command | None, hashes: tuple[str, str]
+    workflow: str,
+    run_id: str,
+    event: HistoryEvent,
+    command: Command | None,
+    hashes: tuple[str, str],
+    *,
+    waits_at: SourceLine | None = None,
 ) -> NondeterminismError:
     """Word the disagreement of code and history.
 
@@ -80,6 +86,8 @@ def misfit_error(
         What the code asked for, if anything.
     hashes
         Of the definition that recorded the event, and of the one that runs.
+    waits_at
+        Where the code waits, if it asked for nothing.
 
     Returns
     -------
@@ -89,7 +97,8 @@ def misfit_error(
     name = name_of(event)
     recorded = f"event {event.event_id} {type(event).__name__}" + (f"({name})" if name else "")
     produced = command.describe() if command else "nothing"
-    line = str(command.line) if command and command.line else None
+    place = command.line if command else waits_at
+    line = str(place) if place else None
     where = f" at {line}" if line else ""
     then, now = hashes
     changed = (
@@ -102,4 +111,6 @@ def misfit_error(
         f"the code asked for {produced}{where}. Either {changed}. Put the old code back until this execution "
         f"has closed"
     )
-    return NondeterminismError(msg, event=recorded, command=produced, line=line, definition_hash=hashes)
+    error = NondeterminismError(msg, event=recorded, command=produced, line=line, definition_hash=hashes)
+    error.event_id = event.event_id
+    return error

@@ -17,7 +17,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.patches import patch_id_of
-from nbflow.core.workflow_tasks import commands_of, has_workflow_tasks, task_activations
+from nbflow.core.workflow_tasks import commands_of, has_workflow_tasks, is_of_own_interpreter, task_activations
 from nbflow.exceptions import HistoryCorruptedError
 
 __all__ = ["activations", "replay"]
@@ -103,6 +103,7 @@ def replay(instance: WorkflowInstance, history: Iterable[HistoryEvent], *, ends_
     history = list(history)
     _check_ids(history)
     instance.in_workflow_tasks = in_tasks = has_workflow_tasks(history)
+    instance.sdk_turns = in_tasks and not is_of_own_interpreter(history)
     instance.recorded_commands = (
         commands_of(history) if in_tasks else [event for event in history if type(event) in COMMAND_EVENTS]
     )

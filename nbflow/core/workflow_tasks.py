@@ -21,21 +21,51 @@ from nbflow.core.events import (
     WorkflowExecutionTimedOut,
     WorkflowExecutionUpdateAccepted,
 )
-from nbflow.core.task_events import OtherEvent, WorkflowTaskCompleted, WorkflowTaskScheduled, WorkflowTaskStarted
+from nbflow.core.task_events import (
+    OtherEvent,
+    WorkflowTaskCompleted,
+    WorkflowTaskFailed,
+    WorkflowTaskScheduled,
+    WorkflowTaskStarted,
+    WorkflowTaskTimedOut,
+)
 
-__all__ = ["SINGLE_BATCH", "commands_of", "has_workflow_tasks", "task_activations"]
+__all__ = [
+    "OWN_FLAG",
+    "SINGLE_BATCH",
+    "commands_of",
+    "has_workflow_tasks",
+    "is_of_own_interpreter",
+    "task_activations",
+]
 
 SINGLE_BATCH = 2
 """The SDK's flag for "all events of a task are applied, then the loop runs once", which is nbflow's own rule."""
 
+OWN_FLAG = 2026
+"""Our mark among the SDK's flags: nbflow's interpreter ran the code."""
+
 _CHANGE_VERSION = "TemporalChangeVersion"
 _MESSAGES = (WorkflowExecutionSignaled, WorkflowExecutionUpdateAccepted)
+_NOT_FOR_THE_CODE = (
+    OtherEvent,
+    WorkflowExecutionUpdateAccepted,  # handed over with the task that accepted it
+    WorkflowTaskScheduled,
+    WorkflowTaskCompleted,
+    WorkflowTaskFailed,
+    WorkflowTaskTimedOut,
+)
 _ENDINGS = (WorkflowExecutionTerminated, WorkflowExecutionTimedOut)
 
 
 def has_workflow_tasks(history: Sequence[HistoryEvent]) -> bool:
     """Say whether a history was recorded in workflow tasks: by a server, not by the embedded engine."""
     return any(type(event) is WorkflowTaskScheduled for event in history)
+
+
+def is_of_own_interpreter(history: Sequence[HistoryEvent]) -> bool:
+    """Say whether nbflow's interpreter ran the code: behind a server, or in the engine whose history was exported."""
+    return any(type(event) is WorkflowTaskCompleted and OWN_FLAG in (event.lang_used_flags or ()) for event in history)
 
 
 def commands_of(history: Sequence[HistoryEvent]) -> list[HistoryEvent]:
@@ -87,15 +117,11 @@ def task_activations(history: Sequence[HistoryEvent]) -> Iterator[list[HistoryEv
                 arrived += _accepted_updates(history, end.event_id)
             yield from _in_order(recorded, arrived, event, single_batch=single_batch)
             recorded, arrived = [], []
-        elif not isinstance(event, OtherEvent | WorkflowExecutionUpdateAccepted) and not _is_of_a_task(event):
+        elif not (isinstance(event, _NOT_FOR_THE_CODE) or type(event) in COMMAND_EVENTS):
             arrived.append(event)
     rest = recorded + [event for event in arrived if type(event) in _ENDINGS]
     if rest:
         yield rest
-
-
-def _is_of_a_task(event: HistoryEvent) -> bool:
-    return type(event).__name__.startswith("WorkflowTask")
 
 
 def _accepted_updates(history: Sequence[HistoryEvent], completed_event_id: int) -> Iterator[HistoryEvent]:

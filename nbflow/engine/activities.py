@@ -18,7 +18,7 @@ from nbflow.core.failures import APPLICATION, Failure, RetryState, TimeoutType, 
 from nbflow.core.payloads import Payload
 from nbflow.core.retry import GiveUp, RetryPolicy, next_attempt
 from nbflow.engine import outcomes
-from nbflow.engine.attempt import Attempt
+from nbflow.engine.attempt import Attempt, AttemptOwner
 from nbflow.engine.execution import ActivityTask, Execution, Outcome
 from nbflow.engine.levels import level_name
 from nbflow.engine.parts import Parts
@@ -82,6 +82,8 @@ class Activities:
         self._queues: dict[str, deque[ActivityTask]] = {name: deque() for name in runners}
         self._occupied = dict.fromkeys(runners, 0)
         self._blocked: list[ActivityTask] = []
+        self.transactions: AttemptOwner = self
+        """Hears of the outcomes of transactions."""
         self.running = 0
         """Attempts that are authorised or under way."""
         self.under_way = 0
@@ -190,7 +192,8 @@ class Activities:
         task.state = "Running"
         task.started_time = self.clock.now()
         task.latest_details = task.heartbeat_details
-        attempt = task.running = Attempt(self, task, kind, definition)
+        owner = self.transactions if kind == "transaction" else self
+        attempt = task.running = Attempt(owner, task, kind, definition)
         self._watch_attempt(task)
         self.under_way += 1
         self._runners[kind].start(attempt)
@@ -243,6 +246,12 @@ class Activities:
             self._settle(task, lambda event_id, now: outcomes.canceled(task, event_id, now, was_started=True))
         else:
             self._on_failure(task, outcome.failure, "Failed")
+
+    def finish(self, task: ActivityTask, attempt: Attempt) -> None:
+        """Take an activity off whose outcome is durable already."""
+        self._end_attempt(task, attempt)
+        _forget(task)
+        del task.execution.tasks[task.scheduled.event_id]
 
     def _end_attempt(self, task: ActivityTask, attempt: Attempt) -> None:
         task.running = None

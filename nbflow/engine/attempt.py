@@ -50,7 +50,10 @@ class Attempt(ActivityContext):
         The code.
     """
 
-    __slots__ = ("cancel_requested", "definition", "handle", "is_abandoned", "kind", "lock", "number", "owner", "task")
+    __slots__ = (
+        "cancel_requested", "conflicts", "definition", "handle", "has_thread", "is_abandoned", "kind", "lock", "number",
+        "owner", "task", "transaction",
+    )  # fmt: skip
 
     def __init__(self, owner: AttemptOwner, task: ActivityTask, kind: str, definition: Definition) -> None:
         super().__init__()
@@ -64,6 +67,11 @@ class Attempt(ActivityContext):
         self.handle: Any = None
         """The runner's own: a thread id, an asyncio task, a worker process."""
         self.lock = threading.Lock()
+        self.has_thread = False
+        """True while a thread has it, or will take it."""
+        self.transaction: Any = None
+        """The cursor of a transaction."""
+        self.conflicts = 0
 
     def decode(self) -> tuple[list[Any], Mapping[str, Any]]:
         """Decode the arguments."""

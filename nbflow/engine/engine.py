@@ -25,6 +25,8 @@ from nbflow.engine.between import Between
 from nbflow.engine.blobs import BlobReader
 from nbflow.engine.chains import Chains
 from nbflow.engine.clock import Clock, RealClock
+from nbflow.engine.code_checks import CodeChecks
+from nbflow.engine.commits import Commits, Tidying
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
@@ -42,11 +44,12 @@ from nbflow.engine.residency import Residency
 from nbflow.engine.runners import LoopRunner, ThreadRunner
 from nbflow.engine.schedule_requests import ScheduleRequests
 from nbflow.engine.schedules import Schedules
+from nbflow.engine.transactions import TransactionRunner, Transactions
 from nbflow.engine.updates import Updates
 from nbflow.engine.watchdog import Watchdog
 from nbflow.engine.with_start import WithStart
-from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError, StoreError
-from nbflow.store import Batch, EventStore, LogRow
+from nbflow.exceptions import EngineClosedError, MissingDefinitionError, NbflowError
+from nbflow.store import EventStore, LogRow
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -55,6 +58,8 @@ _CLEANUP_SECONDS = 1.0
 _RUNS_KNOWN = 10_000
 """Open executions whose ids are read at the start, by one query, in place of one query for each that is asked for."""
 _LONGEST_SLEEP = 10.0
+_TRANSACTIONS = 8
+"""Transactions that run at once at most: they commit one at a time, and more would only get into each other's way."""
 _OUTPUT = OutputCapture()
 _COLLECTOR = RestingCollector()
 
@@ -98,7 +103,8 @@ class Engine:
 
     def _assemble(self) -> None:
         options, clock, reader = self.options, self.clock, self.store.reader()
-        self.journal = Journal(self, self._post_urgent, self._on_commit_failed, self._guarded)
+        self.journal = Journal(Commits(self.store), self._post_urgent, self._on_commit_failed, self._guarded)
+        self._tidying = Tidying(self._loop, self.journal)
         self.deadlines = Deadlines()
         self.interpreter = Interpreter(clock, self.journal, self.deadlines, self._on_closed, self._on_problem_of)
         self.definitions = Definitions(reader, self.journal, clock)
@@ -112,12 +118,15 @@ class Engine:
             definitions=self.definitions,
             post=self.post,
         )
+        transactions = TransactionRunner(min(_TRANSACTIONS, options.threads), self.store)
         self._runners: dict[str, Runner] = {
+            "transaction": transactions,
             "thread": ThreadRunner(options.threads),
             "loop": LoopRunner(self._loop, options.loop_tasks),
             "process": ProcessRunner(options.processes, BlobReader(self.store)),
         }
         self.activities = self.interpreter.activities = Activities(parts, self._runners)
+        self.activities.transactions = Transactions(parts, self.activities, transactions)
         self.residency = Residency(parts, self.activities, self._on_problem, options.resident_executions)
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self.chains = self.interpreter.chains = Chains(parts, self.requests)
@@ -128,6 +137,7 @@ class Engine:
         self.schedules = Schedules(parts, self.requests, acts=options.schedules)
         self.schedule_requests = ScheduleRequests(self.schedules)
         self.resetting = Resetting(parts, self.residency, self.activities, self.requests, options.identity)
+        self.code_checks = CodeChecks(parts, self.residency, self.problems, self.requests.wait_for_time)
         self._reader = reader
         self._watchdog = Watchdog(
             self.interpreter, self._report_deadlock, options.deadlock_warning, options.deadlock_interrupt
@@ -158,6 +168,11 @@ class Engine:
     def is_closed(self) -> bool:
         """True after :meth:`close`."""
         return self._is_closing
+
+    @property
+    def is_own_thread(self) -> bool:
+        """True on the engine's thread, which can't wait for itself."""
+        return threading.get_ident() == self._thread.ident
 
     @property
     def is_broken(self) -> bool:
@@ -320,26 +335,13 @@ class Engine:
         """Start executions; the answer comes when they are durable."""
         return self.submit(self.requests.start, definition, starts)
 
-    def commit(self, batch: Batch) -> None:
-        """Make a batch durable; on the journal's thread.
-
-        Raises
-        ------
-        StoreError
-            When it can't be written, for whatever reason.
-        """
-        try:
-            self.store.commit(batch)
-        except NbflowError:
-            raise
-        except Exception as error:
-            msg = f"the store {self.store.path} could not take down what happened: {type(error).__name__}: {error}"
-            raise StoreError(msg, self.store.path) from error
-
     # One turn.
 
     def _turn(self) -> None:
         self._is_woken = False
+        self._tidying.watch()
+        if self.journal.is_full:
+            return  # the end of the commit under way brings the next turn
         self.definitions.begin_turn()
         if self._broken is not None or self._is_stopped:
             self._refuse_inbox()

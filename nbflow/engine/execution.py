@@ -112,6 +112,8 @@ class Outcome:
 
     result: Payload | None = None
     failure: Failure | None = None
+    conflict: bool = False
+    """Of a transaction: another one was quicker, and this one may be made again."""
 
 
 @dataclass(slots=True, eq=False)

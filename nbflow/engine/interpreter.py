@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow.core.commands import FailWorkflowExecution, record
+from nbflow.core.definitions import Definition
 from nbflow.core.events import (
     CLOSING_EVENTS,
     ActivityTaskCancelRequested,
@@ -170,6 +171,14 @@ class Interpreter:
         self.activate(execution, [*execution.first_events, *events])
         self.on_begun(execution)
 
+    def react(self, execution: Execution, events: list[HistoryEvent]) -> None:
+        """Let the code react to events that are durable already, and next in the history."""
+        last = events[-1]
+        execution.next_event_id = last.event_id + 1
+        execution.run.last_event_id = last.event_id
+        execution.last_event = last
+        self.activate(execution, events)
+
     def activate(self, execution: Execution, events: list[HistoryEvent]) -> None:
         """Let the code react to events that are taken down already."""
         instance = execution.instance
@@ -209,6 +218,28 @@ class Interpreter:
             elif kind in CLOSING_EVENTS:
                 self.close(execution, event)
                 return
+
+    def replace_code(self, execution: Execution, definition: Definition, instance: WorkflowInstance) -> None:
+        """Let an execution go on with another instance, which stands where the old one did.
+
+        Its timers and activities stay as they are. What the new code asks for beyond the history is taken down.
+
+        Parameters
+        ----------
+        execution
+            In memory.
+        definition, instance
+            The new code, replayed to the end of its history.
+        """
+        old, execution.instance, execution.definition = execution.instance, instance, definition
+        execution.last_batch = self._journal.sequence
+        with self.watched(execution):
+            old.evict()
+        if instance.outstanding:
+            try:
+                self.take_down_commands(execution)
+            except Exception as error:  # noqa: BLE001  the execution is parked, the engine lives
+                self._on_problem(execution, error)
 
     def close(self, execution: Execution, event: HistoryEvent) -> None:
         """See an execution out that has its closing event."""

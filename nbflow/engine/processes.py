@@ -134,9 +134,7 @@ class ProcessRunner(ThreadRunner):
 
     def abandon(self, attempt: Attempt) -> None:
         """Kill the worker."""
-        with self._lock:
-            attempt.is_abandoned = True
-            self._threads -= 1
+        self._replace_thread(attempt)
         with attempt.lock:
             if attempt.handle is not None:
                 attempt.handle.process.kill()

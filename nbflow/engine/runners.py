@@ -11,6 +11,7 @@ import ctypes
 import queue
 import threading
 import time
+from typing import Any
 from weakref import WeakSet
 
 from nbflow.core.activity_context import running_activity
@@ -20,7 +21,7 @@ from nbflow.engine.attempt import Attempt
 from nbflow.engine.execution import Outcome
 from nbflow.exceptions import ActivityCancelled, PayloadError
 
-__all__ = ["LoopRunner", "ThreadRunner", "outcome_of_exception"]
+__all__ = ["LoopRunner", "ThreadRunner", "outcome_of_exception", "run_in_thread"]
 
 
 def outcome_of_exception(error: BaseException, converter: Converter, *, cancel_requested: bool) -> Outcome:
@@ -71,26 +72,43 @@ class ThreadRunner:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
-        self._idle = 0
+        self._in_hand = 0
+        """Attempts that a thread has, or that wait for one."""
         self._threads = 0
+        self._is_growing = False
         self._started: WeakSet[threading.Thread] = WeakSet()
         self._lock = threading.Lock()
 
     def start(self, attempt: Attempt) -> None:
         """Hand the attempt to an idle thread, or to a new one while there may be more."""
         with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif self._threads < self.capacity:
-                self._threads += 1
-                name = f"nbflow-activity-{self._threads}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._started.add(thread)
-                thread.start()
+            attempt.has_thread = True
+            self._in_hand += 1
             self._queue.put(attempt)
+            self._grow()
+
+    def _grow(self) -> None:
+        """Begin a thread if all are busy, one after the other: when it has taken its first attempt, it begins the next.
+
+        So the engine's thread begins one at most, and what is done in the meantime needs no thread of its own.
+        """
+        if not self._is_growing and self._threads < min(self._in_hand, self.capacity):
+            self._is_growing = True
+            self._threads += 1
+            thread = threading.Thread(target=self._work, name=f"nbflow-activity-{self._threads}", daemon=True)
+            self._started.add(thread)
+            thread.start()
+
+    def _take_first(self) -> Attempt | None:
+        attempt = self._queue.get()
+        with self._lock:
+            self._is_growing = False
+            self._grow()
+        return attempt
 
     def _work(self) -> None:
-        while (attempt := self._queue.get()) is not None:
+        attempt = self._take_first()
+        while attempt is not None:
             try:
                 outcome = self._execute(attempt)
             except BaseException as error:  # noqa: BLE001  whatever it was, somebody waits for an outcome
@@ -98,15 +116,18 @@ class ThreadRunner:
                 outcome = outcome_of_exception(
                     error, attempt.owner.converter, cancel_requested=attempt.cancel_requested
                 )
+            with self._lock:  # before the report: what that brings finds this thread idle
+                is_replaced = not attempt.has_thread  # by another thread, because the attempt was abandoned
+                if not is_replaced:
+                    attempt.has_thread = False
+                    self._in_hand -= 1
             attempt.report(outcome)
-            with self._lock:
-                if attempt.is_abandoned:  # another thread has taken this one's place
-                    return
-                if self._queue.empty():
-                    self._idle += 1
+            if is_replaced:
+                return
+            attempt = self._queue.get()
 
     def _execute(self, attempt: Attempt) -> Outcome:
-        return _run_in_thread(attempt)
+        return run_in_thread(attempt)
 
     def cancel(self, attempt: Attempt) -> None:
         """Raise ActivityCancelled in the attempt's thread, at its next Python instruction."""
@@ -119,10 +140,17 @@ class ThreadRunner:
 
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt the thread if it can be, and replace it."""
+        self._replace_thread(attempt)
+        self.cancel(attempt)
+
+    def _replace_thread(self, attempt: Attempt) -> None:
         with self._lock:
             attempt.is_abandoned = True
-            self._threads -= 1
-        self.cancel(attempt)
+            if attempt.has_thread:
+                attempt.has_thread = False
+                self._in_hand -= 1
+                self._threads -= 1
+                self._grow()
 
     def close(self) -> None:
         """Let idle threads go, and see them off; busy ones are daemons and end with the process."""
@@ -134,7 +162,21 @@ class ThreadRunner:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _run_in_thread(attempt: Attempt) -> Outcome:
+def run_in_thread(attempt: Attempt, *leading: Any) -> Outcome:
+    """Run an attempt's code on the calling thread.
+
+    Parameters
+    ----------
+    attempt
+        The attempt.
+    *leading
+        Arguments to put before those that history knows.
+
+    Returns
+    -------
+    Outcome
+        Whatever way the code ended.
+    """
     token = running_activity.set(attempt)
     thread = threading.get_ident()
     try:
@@ -143,7 +185,7 @@ def _run_in_thread(attempt: Attempt) -> Outcome:
         try:
             if attempt.cancel_requested:
                 raise ActivityCancelled
-            result = attempt.definition.function(*args, **kwargs)
+            result = attempt.definition.function(*leading, *args, **kwargs)
         finally:
             _forget_thread(attempt, thread)
         return Outcome(result=attempt.owner.converter.encode(result))

@@ -13,17 +13,19 @@ from typing import Any
 from nbflow.core import events as e
 from nbflow.core.events import CLOSING_EVENTS, COMMAND_EVENTS, HistoryEvent, WorkflowExecutionStarted
 from nbflow.core.replay import activations
-from nbflow.core.workflow_tasks import SINGLE_BATCH, has_workflow_tasks
+from nbflow.core.workflow_tasks import OWN_FLAG, SINGLE_BATCH, has_workflow_tasks
 from nbflow.exceptions import HistoryFormatError
 from nbflow.interchange.event_json import write_event
 from nbflow.interchange.kinds import Context
 from nbflow.interchange.payload_json import LoadBlob, to_payload
 from nbflow.interchange.side_effects import with_side_effects_as_patches
 
-__all__ = ["HEADER", "temporal_history"]
+__all__ = ["HEADER", "KEPT_IN_HEADER", "temporal_history"]
 
 HEADER = "nbflow"
 """Name of the header field of WorkflowExecutionStarted that keeps what Temporal has no word for."""
+
+KEPT_IN_HEADER = ("random_seed", "scheduling_rule", "definition_hash", "run_key", "on_error")
 
 CORE_FLAGS = (1, 2, 3, 4)
 """Rules of Temporal's Core, on the first completed task: without them its replayer checks no ids and types."""
@@ -89,13 +91,8 @@ def _tell_identity(tree: dict[str, Any], started: WorkflowExecutionStarted, run_
     attributes["originalExecutionRunId"] = run_id
     attributes.setdefault("firstExecutionRunId", run_id)
     attributes["workflowTaskTimeout"] = "10s"
-    own = {
-        "random_seed": started.random_seed,
-        "scheduling_rule": started.scheduling_rule,
-        "definition_hash": started.definition_hash or None,
-        "run_key": started.run_key,
-    }
-    kept = {key: value for key, value in own.items() if value is not None}
+    own = {name: getattr(started, name) for name in KEPT_IN_HEADER}
+    kept = {name: value for name, value in own.items() if value not in (None, "")}
     attributes["header"] = {"fields": {HEADER: to_payload(kept)}}
 
 
@@ -120,7 +117,7 @@ class _Layout:
             return
         flags: dict[str, Any] = {}
         if self._is_first:
-            flags = {"core_used_flags": CORE_FLAGS, "lang_used_flags": (SINGLE_BATCH,)}
+            flags = {"core_used_flags": CORE_FLAGS, "lang_used_flags": (SINGLE_BATCH, OWN_FLAG)}
             self._is_first = False
         completed = e.WorkflowTaskCompleted(
             event_id=-(place + 2),

@@ -23,7 +23,7 @@ from nbflow.interchange.kinds import Context, at, find
 from nbflow.interchange.payload_json import from_payload
 from nbflow.interchange.seeds import temporal_seed
 from nbflow.interchange.side_effects import PATCH_MARKER, side_effect_of
-from nbflow.interchange.temporal_export import HEADER
+from nbflow.interchange.temporal_export import HEADER, KEPT_IN_HEADER
 
 __all__ = ["ForeignHistory", "read_temporal_history"]
 
@@ -94,10 +94,7 @@ def read_temporal_history(
     events[0] = replace(
         started,
         workflow_id=workflow,
-        random_seed=int(own.get("random_seed", temporal_seed(original or run))),
-        scheduling_rule=int(own.get("scheduling_rule", 1)),
-        definition_hash=str(own.get("definition_hash", "")),
-        run_key=own.get("run_key"),
+        **{"random_seed": temporal_seed(original or run), **own},
     )
     return ForeignHistory(workflow, run, "temporal", [_own_marker(event) for event in events])
 
@@ -112,11 +109,11 @@ def _run_id_after_reset(events: Sequence[HistoryEvent]) -> str | None:
     return resets[-1] if resets else None
 
 
-def _own_header(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _own_header(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an exported history of ours keeps in its header."""
     payload = (at(told, "header.fields") or {}).get(HEADER)
     kept = from_payload(payload) if payload else {}
-    return kept if isinstance(kept, Mapping) else {}
+    return {name: kept[name] for name in KEPT_IN_HEADER if name in kept} if isinstance(kept, Mapping) else {}
 
 
 def _own_marker(event: HistoryEvent) -> HistoryEvent:

@@ -13,6 +13,7 @@ from nbflow.client.handle import WorkflowHandle, watch_waiting
 from nbflow.exceptions import EngineClosedError
 from nbflow.notebook.completion import complete_flowsql, complete_verb
 from nbflow.notebook.display import handle_html, handle_text
+from nbflow.notebook.live_code import watch_code
 from nbflow.notebook.magics import NbflowMagics
 from nbflow.notebook.marks import MarkTransformer, take_cell_mark_for_line_mark, take_empty_cell_magic_for_line_magic
 from nbflow.notebook.progress import kernel_watcher, terminal_watcher
@@ -48,6 +49,7 @@ def load(shell: InteractiveShell) -> None:
         _show(shell, "text/plain", handle_text),
     ]
     undo.append(_watch(shell))
+    undo.append(watch_code(shell))
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -40,6 +40,8 @@ class NbflowMagics(Magics):
             --id-reuse failed_only|allow|reject
             --execution-timeout DURATION    --run-timeout DURATION    --start-delay DURATION
             --memo JSON                     --search-attributes JSON
+            --on-edit move|keep             what open executions do when the cell is edited
+            --on-error fail|suspend         what an exception does to its execution
             --summary TEXT
 
         A DURATION is ``30s``, ``"30 days"``, ``1h30m`` or a number of seconds.

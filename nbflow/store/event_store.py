@@ -213,9 +213,12 @@ class EventStore:
         bool
             True if it was done. It takes 5 to 30 ms as a rule.
         """
-        if self._commits < _IDLE_COMMITS and self._log_bytes() < _IDLE_LOG_BYTES:
-            return False
-        return self._commits > 0 and self._checkpoint()
+        return self.has_large_log and self._checkpoint()
+
+    @property
+    def has_large_log(self) -> bool:
+        """True if a checkpoint is worth it in a moment when no commit waits."""
+        return self._commits > 0 and (self._commits >= _IDLE_COMMITS or self._log_bytes() >= _IDLE_LOG_BYTES)
 
     def _checkpoint(self) -> bool:
         self._commits = 0

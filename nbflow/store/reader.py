@@ -112,8 +112,23 @@ class Reader:
         """Say whether a run is a mere record, imported from elsewhere."""
         return bool(self._rows(reader_sql.IS_IMPORTED, [run_id])[0][0])
 
+    def open_versions(self, workflow_types: Sequence[str]) -> list[tuple[str, str, str, str]]:
+        """List the open runs of some workflows with the version of its code that each runs.
+
+        Parameters
+        ----------
+        workflow_types
+            Which workflows.
+
+        Returns
+        -------
+        list[tuple[str, str, str, str]]
+            (run_id, workflow_id, workflow_type, definition_hash), in order of run ids.
+        """
+        return self._rows(reader_sql.OPEN_VERSIONS, [list(workflow_types)])
+
     def open_runs_with_pending_activities(self) -> list[str]:
-        """Name the open runs that wait for an activity, in order of their ids."""
+        """Name the open runs that wait for an activity, or have not heard of its outcome yet, in order of their ids."""
         return [run_id for (run_id,) in self._rows(reader_sql.RUNS_WITH_OPEN_ACTIVITIES)]
 
     def closings(self, run_ids: Sequence[str]) -> dict[str, HistoryEvent]:

@@ -16,6 +16,7 @@ __all__ = [
     "NEWEST_RUNS",
     "NEXT_DEADLINE",
     "OPEN_RUNS",
+    "OPEN_VERSIONS",
     "PENDING_ATTEMPTS",
     "PINS",
     "RUNS",
@@ -124,6 +125,16 @@ WHERE event_id = 1 AND NOT EXISTS (
     WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
 ) AND run_id NOT IN {_IMPORTED}
 ORDER BY event_time DESC LIMIT $1
+"""
+
+OPEN_VERSIONS = f"""
+SELECT run_id, workflow_id, name, coalesce(pinned.definition_hash, attributes ->> 'definition_hash', '')
+FROM event_log.events AS started LEFT JOIN ({_PINNED} GROUP BY run_id) AS pinned USING (run_id)
+WHERE event_id = 1 AND name IN (SELECT unnest($1)) AND NOT EXISTS (
+    FROM event_log.events AS closing
+    WHERE closing.run_id = started.run_id AND closing.event_type IN {_CLOSING}
+) AND run_id NOT IN {_IMPORTED}
+ORDER BY run_id
 """
 
 DEFINITIONS = "SELECT hash, kind, name, source, manifest, time FROM event_log.definitions"
@@ -238,7 +249,18 @@ _OPEN_ACTIVITIES = f"""
     ) AND run_id NOT IN {_IMPORTED}
 """
 
-RUNS_WITH_OPEN_ACTIVITIES = f"SELECT DISTINCT run_id FROM ({_OPEN_ACTIVITIES}) ORDER BY run_id"
+# A transaction's outcome is durable before the code reacts to it: the process may have ended in between.
+_UNHEARD_OUTCOMES = """
+    SELECT run_id
+    FROM event_log.events AS outcome
+    WHERE event_type = 'ActivityTaskCompleted' AND deferred AND NOT EXISTS (
+        FROM event_log.events AS later WHERE later.run_id = outcome.run_id AND later.event_id > outcome.event_id
+    )
+"""
+
+RUNS_WITH_OPEN_ACTIVITIES = f"""
+SELECT run_id FROM ({_OPEN_ACTIVITIES}) UNION SELECT run_id FROM ({_UNHEARD_OUTCOMES}) ORDER BY run_id
+"""
 
 COUNTS = f"""
 SELECT

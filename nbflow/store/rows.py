@@ -132,7 +132,8 @@ class Batch:
     ----------
     events
         ``(run_id, workflow_id, event, deferred)``; ``deferred`` says of an ActivityTaskScheduled
-        that this commit does not yet allow its first attempt.
+        that this commit does not yet allow its first attempt, and of an ActivityTaskCompleted that the code
+        reacts to in a later commit only.
     attempts, dispatches, heartbeats, logs, definitions, notes, schedules
         Rows for the other tables.
     """

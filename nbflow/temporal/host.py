@@ -31,7 +31,7 @@ from nbflow.core.failures import failure_of_exception
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.patches import is_change_version
 from nbflow.core.payloads import Converter
-from nbflow.core.workflow_tasks import SINGLE_BATCH
+from nbflow.core.workflow_tasks import OWN_FLAG, SINGLE_BATCH
 from nbflow.exceptions import MissingDefinitionError, NondeterminismError, WorkflowEvicted
 from nbflow.interchange.side_effects import side_effect_of
 from nbflow.temporal.commands import command_proto
@@ -167,7 +167,7 @@ class _Hosted(HostedInstance):
                 if job.HasField("query_workflow"):
                     self._answer(job.query_workflow, completion.successful.commands.add().respond_to_query)
             if not act.is_replaying:
-                completion.successful.used_internal_flags.append(SINGLE_BATCH)
+                completion.successful.used_internal_flags.extend((SINGLE_BATCH, OWN_FLAG))
         except (Exception, WorkflowEvicted) as error:  # noqa: BLE001  told to Core, as the contract has it
             failure = failure_of_exception(error, self._runner.converter)
             completion.failed.failure.CopyFrom(failure_proto(failure))

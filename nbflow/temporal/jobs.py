@@ -27,7 +27,7 @@ from nbflow.core.events import (
 from nbflow.exceptions import WorkflowError
 from nbflow.interchange.kinds import MEMO, RETRY_STATE, SEARCH_ATTRIBUTES, Context
 from nbflow.interchange.payload_json import from_payload
-from nbflow.interchange.temporal_export import HEADER
+from nbflow.interchange.temporal_export import HEADER, KEPT_IN_HEADER
 from nbflow.temporal.payloads import arguments_of, failure_of, keywords_of, memo_of, result_of
 
 __all__ = ["Execution", "events_of", "own_header"]
@@ -88,22 +88,20 @@ def _place(execution: Execution) -> dict[str, Any]:
 def own_header(init: Any) -> Mapping[str, Any]:
     """Return what nbflow keeps in the header of a start: seed, definition hash, run key."""
     kept = from_payload(MessageToDict(init.headers[HEADER])) if HEADER in init.headers else {}
-    return kept if isinstance(kept, Mapping) else {}
+    return {name: kept[name] for name in KEPT_IN_HEADER if name in kept} if isinstance(kept, Mapping) else {}
 
 
 def _started(execution: Execution, init: Any) -> Events:
     own = own_header(init)
     parent, root = init.parent_workflow_info, init.root_workflow
     yield WorkflowExecutionStarted(
+        **{"random_seed": init.randomness_seed, **own},
         event_id=execution.next_event_id(),
         event_time=init.start_time.ToMicroseconds(),
         workflow_type=init.workflow_type,
         workflow_id=init.workflow_id,
         input=arguments_of(init.arguments),
         keyword_input=keywords_of(init.arguments),
-        definition_hash=own.get("definition_hash", ""),
-        random_seed=own.get("random_seed", init.randomness_seed),
-        run_key=own.get("run_key"),
         attempt=init.attempt,
         memo=memo_of(MEMO, init.memo),
         search_attributes=memo_of(SEARCH_ATTRIBUTES, init.search_attributes),

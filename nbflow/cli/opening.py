@@ -18,7 +18,7 @@ def open_client(args: argparse.Namespace) -> Iterator[Any]:
     from nbflow.engine.engine import EngineOptions
 
     # no room for attempts: a shell command that ends at once must not begin work that takes long
-    client = Client(find_log(args.store), options=EngineOptions(threads=0, loop_tasks=0, processes=0))
+    client = Client(find_log(args.store), options=EngineOptions(threads=0, loop_tasks=0, processes=0, schedules=False))
     try:
         yield client
     finally:

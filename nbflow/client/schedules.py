@@ -16,12 +16,13 @@ from nbflow.client.handle import WorkflowHandle, wait_for
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.options import WorkflowOptions
+from nbflow.core.runtime import runtime_or_none
 from nbflow.core.schedule_body import CATCHUP_WINDOW, SHORTEST_CATCHUP_WINDOW, ScheduleBody
 from nbflow.core.schedule_reading import TIMES, moment, read_spec
 from nbflow.core.schedule_spec import zone_named
 from nbflow.core.schedule_state import OVERLAPS, Overlap
 from nbflow.engine.schedule_requests import ScheduleSnapshot
-from nbflow.exceptions import ConfigurationError
+from nbflow.exceptions import ConfigurationError, DefinitionError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,6 +161,9 @@ class ScheduleHandle:
         self.id = id
 
     def _call(self, request: Callable[..., None], *args: Any) -> Any:
+        if runtime_or_none() is not None:
+            msg = f"workflow code can't ask schedule {self.id!r}: its answer may change; do it in an activity"
+            raise DefinitionError(msg)
         return wait_for(self._client.engine.submit(request, self.id, *args))
 
     def _snapshot(self) -> ScheduleSnapshot:

@@ -79,8 +79,18 @@ def _zone(name: str) -> tzinfo:
     try:
         return zone_named(name)
     except (KeyError, ValueError, OSError):
-        msg = f"there is no time zone {name!r}; write its IANA name, such as 'Europe/Oslo' or 'UTC'"
+        msg = f"there is no time zone {name!r}; write its IANA name, such as {_zone_like(name)}"
         raise ConfigurationError(msg) from None
+
+
+def _zone_like(name: str) -> str:
+    import difflib
+    from zoneinfo import available_timezones
+
+    known = available_timezones()
+    if not known:
+        return "'Europe/Oslo', and install the zones, which this system lacks: pip install tzdata"
+    return " or ".join(map(repr, difflib.get_close_matches(name, known, 2) or ["Europe/Oslo", "UTC"]))
 
 
 def _intervals(every: Any, offset: Any) -> tuple[Interval, ...]:

@@ -221,6 +221,7 @@ class Engine:
             self._take_inbox(len(self._inbox))
             if self.between.is_busy:
                 self.between.settle()
+            self._guarded(self.schedules.pin_all, ())
             self.journal.flush()
             if not self.journal.is_idle:
                 self._loop.call_later(0.002, self._shut_down)

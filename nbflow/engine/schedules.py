@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +34,7 @@ from nbflow.engine.deadlines import Deadline
 from nbflow.engine.execution import RunState
 from nbflow.engine.parts import Parts
 from nbflow.engine.requests import Answer, Requests, Start
-from nbflow.exceptions import MissingDefinitionError
+from nbflow.exceptions import NbflowError
 from nbflow.store import Reader, ScheduleRow
 
 __all__ = ["Schedule", "Schedules"]
@@ -268,6 +269,8 @@ class Schedules:
             self.write(schedule, "Buffered", nominal=buffered[0].nominal, body=_told(buffered))
         if definition is None:
             return []
+        if decision.beside or decision.next is not None:
+            self._pin(schedule, definition)
         starts = [(one, False) for one in decision.beside]
         starts += [(decision.next, True)] if decision.next is not None else []
         started = [(one, self._start(schedule, definition, one, alone=alone)) for one, alone in starts]
@@ -278,17 +281,35 @@ class Schedules:
         return [(one, run) for one, run in started if run is not None]
 
     def _definition_of(self, schedule: Schedule) -> Definition | None:
-        """Find what to start: this process's version, else the one that the schedule was given."""
+        """Find what to start: this process's version, else the one that the schedule was given last."""
         body = schedule.body
         try:
             definition = REGISTRY.current("workflow", body.workflow_type)
             if definition is None:
                 definition = self.definitions.workflow(body.definition_hash, body.workflow_type)
-        except MissingDefinitionError as error:
+        except Exception as error:  # noqa: BLE001  told to who asks; the times wait
             schedule.problem = error
             return None
         schedule.problem = None
         return definition
+
+    def _pin(self, schedule: Schedule, definition: Definition) -> None:
+        """Take down that a schedule starts another version from now on, for processes that have no other."""
+        if definition.hash != schedule.body.definition_hash:
+            self.definitions.store(definition)
+            schedule.body = replace(schedule.body, definition_hash=definition.hash)
+            self.write(schedule, "Updated", body=schedule.body.to_json(), payloads=schedule.body.payloads)
+
+    def pin_all(self) -> None:
+        """Take down this process's versions, before it ends."""
+        current: dict[str, Definition | None] = {}
+        for workflow_type in {schedule.body.workflow_type for schedule in self.all.values()}:
+            with suppress(NbflowError):  # the version taken down before stays
+                current[workflow_type] = REGISTRY.current("workflow", workflow_type)
+        for schedule in self.all.values():
+            definition = current.get(schedule.body.workflow_type)
+            if definition is not None:
+                self._pin(schedule, definition)
 
     def look_again(self) -> None:
         """Something was defined: what lacked it may go on."""

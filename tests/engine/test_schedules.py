@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import linecache
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import nbflow
-from nbflow.exceptions import ClientError, ConfigurationError, ScheduleNotFoundError
+from nbflow.core.definitions import REGISTRY
+from nbflow.core.payloads import Payload
+from nbflow.core.schedule_body import ScheduleBody
+from nbflow.core.schedule_reading import read_spec
+from nbflow.core.schedule_state import ScheduleState
+from nbflow.exceptions import ClientError, ConfigurationError, MissingDefinitionError, ScheduleNotFoundError
 from nbflow.testing import WorkflowEnvironment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -343,3 +350,76 @@ def test_a_schedule_runs_on_stored_code_in_a_process_without_the_cell(tmp_path, 
         env.sleep(1)
         (run,) = nbflow.get_schedule("stored").recent
         assert (run.result(), len(run.history())) == (42, 2)
+
+
+def test_an_edited_workflow_is_run_from_the_next_time_on_also_elsewhere(tmp_path, monkeypatch):
+    """What the cell says last is what another process runs."""
+
+    def edited(text):
+        namespace = {"nbflow": nbflow, "__name__": __name__}
+        source = f"@nbflow.workflow\ndef scheduled_and_edited():\n    return {text!r}\n"
+        linecache.cache[text] = (len(source), None, source.splitlines(keepends=True), text)
+        exec(compile(source, text, "exec"), namespace)
+        return namespace["scheduled_and_edited"]
+
+    with later(tmp_path / "s.duckdb", 0) as env:
+        handle = nbflow.schedule("edited", edited("first"), every="1h")
+        env.sleep("1h")
+        edited("second")
+        env.sleep("1h")
+        assert [run.result() for run in handle.recent] == ["second", "first"]
+        edited("third")
+    monkeypatch.setattr("nbflow.engine.schedules.REGISTRY.current", lambda kind, name: None)
+    with later(tmp_path / "s.duckdb", 2.5) as env:
+        env.sleep("1h")
+        assert nbflow.get_schedule("edited").recent[0].result() == "third"
+
+
+def test_what_can_not_be_rebuilt_waits_until_it_is_defined(tmp_path, monkeypatch):
+    """The schedule says why; the cell that defines the workflow lets it go on."""
+    current = REGISTRY.current
+    with later(tmp_path / "s.duckdb", 0):
+        nbflow.schedule("lacking", scheduled_at_once, every="1h", overlap="buffer_all")
+    monkeypatch.setattr(REGISTRY, "current", lambda kind, name: None)
+    monkeypatch.setattr(REGISTRY, "by_hash", lambda kind, hash_: None)
+    monkeypatch.setattr("nbflow.engine.definitions.restore_definition", cannot)
+    with later(tmp_path / "s.duckdb", 2.5) as env:
+        env.sleep(1)
+        handle = nbflow.get_schedule("lacking")
+        about = handle.describe()
+        assert (about["problem"], about["waiting"], about["actions"]) == ("it can't be rebuilt", 2, 0)
+        monkeypatch.setattr(REGISTRY, "current", current)
+        for listener in REGISTRY.listeners:
+            listener()
+        assert [run.result() for run in handle.recent] == [2, 1]
+
+
+def cannot(*parts):
+    raise MissingDefinitionError("it can't be rebuilt")
+
+
+def test_workflow_code_may_not_ask_schedules(env):
+    """It would wait for the engine that waits for it."""
+    handle = nbflow.schedule("asked", scheduled_at_once, every="1h")
+
+    @nbflow.workflow
+    def asks_a_schedule():
+        handle.pause()
+
+    with pytest.raises(nbflow.exceptions.WorkflowFailedError, match="do it in an activity"):
+        asks_a_schedule()
+
+
+def test_a_thousand_resting_schedules_have_one_deadline(env):
+    """They cost an entry in a heap each, and nothing while they rest."""
+    before = len(env.client.engine.deadlines._heap)
+    schedules = env.client.engine.schedules
+    body = replace(env_body(), spec=read_spec({"cron": "0 9 1 1 *"}))
+    for number in range(1000):
+        schedules.add(f"rests-{number}", body, ScheduleState(env.clock.now()))
+    live = [entry for _, _, entry in env.client.engine.deadlines._heap if entry.callback is not None]
+    assert len(live) <= before + 1
+
+
+def env_body():
+    return ScheduleBody(spec=read_spec({"every": 1}), workflow_type="none", definition_hash="", input=Payload("[]"))

@@ -18,7 +18,8 @@ from nbflow.store import EventStore
 from .bank import ACCOUNTS, OPENING_BALANCE, TRANSFERS, WORKFLOWS
 from .harness import HERE, ROOT
 
-KILLS = -(-int(os.environ.get("NBFLOW_TORTURE_KILLS", "40")) // 4)
+CAMPAIGNS = 4
+KILLS = -(-int(os.environ.get("NBFLOW_TORTURE_KILLS", "40")) // (4 * CAMPAIGNS))
 EXPECTED = sum(range(1, TRANSFERS + 1))
 
 COMPLETED = """
@@ -70,9 +71,10 @@ def check(store: Path) -> None:
 
 @pytest.mark.torture
 @pytest.mark.slow
-def test_balances_add_up_whenever_the_process_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(CAMPAIGNS))
+def test_balances_add_up_whenever_the_process_is_killed(tmp_path: Path, seed: int) -> None:
     """Kills at any moment, and around the commits of transactions: each transfer is there once, or not at all."""
-    chance = random.Random(20261123)
+    chance = random.Random(20261123 + seed)
     store, kills, round_ = tmp_path / "bank.duckdb", 0, 0
     while kills < KILLS:
         kind = chance.choice(["delay", "before commit", "after commit"])

@@ -15,12 +15,13 @@ from nbflow.core.definitions import FACTORIES, REGISTRY, Definition, bind_argume
 from nbflow.core.options import ActivityDefinitionOptions
 from nbflow.core.runtime import current_runtime, runtime_or_none
 from nbflow.core.transaction_context import open_transaction
-from nbflow.exceptions import DefinitionError
+from nbflow.exceptions import ConfigurationError, DefinitionError
 
 __all__ = ["Activity", "activity"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_OF_ALL_CALLS = frozenset({"max_concurrency", "rate_limit"})
 
 
 class Activity(Generic[P, R]):
@@ -138,8 +139,17 @@ class Activity(Generic[P, R]):
         Parameters
         ----------
         **changes
-            Fields of :class:`~nbflow.core.options.ActivityDefinitionOptions`.
+            Fields of :class:`~nbflow.core.options.ActivityDefinitionOptions`, but for those that hold for all
+            calls: ``max_concurrency`` and ``rate_limit``.
+
+        Raises
+        ------
+        ConfigurationError
+            When an option makes no sense.
         """
+        for name in _OF_ALL_CALLS & changes.keys():
+            msg = f"{name} holds for all calls of activity {self.name}: give it to the decorator, @activity({name}=...)"
+            raise ConfigurationError(msg)
         changed = Activity.__new__(Activity)
         changed.__dict__.update(self.__dict__)
         changed._options = ActivityDefinitionOptions.read(changes, self._options)  # noqa: SLF001  own class

@@ -137,7 +137,39 @@ def _retry_policy(name: str, value: Any) -> RetryPolicy:
     raise ConfigurationError(msg)
 
 
+def _priority(name: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= 5:
+        msg = f"{name} must be a whole number from 1 (first) to 5 (last), not {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        msg = f"{name} must be a whole number, at least 1, not {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def _rate(name: str, value: Any) -> tuple[int, float]:
+    """Read ``"10/s"``, ``"100/5m"`` or ``(100, "5m")``."""
+    parts = value.split("/") if isinstance(value, str) else value
+    try:
+        count, span = parts
+        starts = int(count)
+        seconds = parse_duration(f"1{span.strip()}" if isinstance(span, str) and span.strip().isalpha() else span)
+    except (ValueError, TypeError, ConfigurationError):
+        starts, seconds = 0, 0.0
+    if starts < 1 or seconds <= 0:
+        msg = f"{name} must say how many in which time, as in '10/s', '100/5m' or (100, '5m'), not {value!r}"
+        raise ConfigurationError(msg)
+    return starts, seconds
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "max_concurrency": _at_least_one,
+    "priority": _priority,
+    "rate_limit": _rate,
     "id": _text,
     "memo": _notes,
     "name": _text,
@@ -165,6 +197,12 @@ class ActivityDefinitionOptions(_Options):
     run_in
         ``"thread"`` (default of ``def``), ``"loop"`` (of ``async def``), ``"process"``, or ``"transaction"``: in a
         thread, with a DuckDB cursor as its first argument (what ``@nbflow.transaction`` is short for).
+    max_concurrency
+        So many attempts of this activity type at once at most, in the whole store.
+    rate_limit
+        So many attempts of this type begin in a span of time at most: ``"10/s"``, ``"100/5m"``, ``(100, "5m")``.
+    priority
+        1 (first) to 5 (last), default that of the workflow: whose turn it is when not all can run at once.
     summary
         One line for people.
     """
@@ -177,6 +215,9 @@ class ActivityDefinitionOptions(_Options):
     heartbeat_timeout: Duration | None = None
     cancellation_type: CancellationType = "TRY_CANCEL"
     run_in: RunIn | None = None
+    max_concurrency: int | None = None
+    rate_limit: tuple[int, float] | str | None = None
+    priority: int | None = None
     summary: str | None = None
 
     @classmethod
@@ -205,6 +246,7 @@ class ActivityDefinitionOptions(_Options):
             retry_policy=self.retry,
             cancellation_type=self.cancellation_type,
             summary=self.summary,
+            priority=self.priority,
         )
 
 
@@ -255,6 +297,8 @@ class WorkflowOptions(_Options):
     on_edit
         What becomes of open executions when the code is edited: those that the new code fits ``"move"`` to it
         (default), or all ``"keep"`` the code they run.
+    priority
+        1 (first) to 5 (last), default 3: of its activities, when not all can run at once.
     summary
         One line for people.
     """
@@ -273,6 +317,7 @@ class WorkflowOptions(_Options):
     start_delay: Duration | None = None
     on_error: OnError = "fail"
     on_edit: Literal["move", "keep"] = "move"
+    priority: int | None = None
     summary: str | None = None
 
     @classmethod

@@ -8,7 +8,6 @@ authorised and has no outcome is Lost, counts as an attempt, and is followed by 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from nbflow.engine.attempt import Attempt, AttemptOwner
 from nbflow.engine.execution import ActivityTask, Execution, Outcome
 from nbflow.engine.levels import level_name
 from nbflow.engine.parts import Parts
+from nbflow.engine.places import Lane, Places
 from nbflow.exceptions import MissingDefinitionError
 from nbflow.store import AttemptRow, DispatchRow, LogRow, PendingAttempt
 
@@ -29,9 +29,6 @@ __all__ = ["LOST_LIMIT", "Activities", "Runner"]
 
 LOST_LIMIT = 20
 """After so many lost attempts in a row an activity fails: it may be what kills the process."""
-
-_AHEAD = 3
-"""Attempts handed to a runner per place: those behind the first wait in its own queue, so that it never idles."""
 
 _DEFAULT_POLICY = RetryPolicy()
 _LOST = "LostError"
@@ -79,17 +76,17 @@ class Activities:
         self._interpreter = parts.interpreter
         self._find = parts.definitions.activity
         self._runners = runners
-        self._queues: dict[str, deque[ActivityTask]] = {name: deque() for name in runners}
-        self._occupied = dict.fromkeys(runners, 0)
+        self.places = Places(runners, parts.clock, parts.deadlines, self._dispatch)
         self._blocked: list[ActivityTask] = []
         self.transactions: AttemptOwner = self
         """Hears of the outcomes of transactions."""
-        self.running = 0
-        """Attempts that are authorised or under way."""
         self.under_way = 0
         """Attempts that a runner has."""
-        self.is_draining = False
-        """True if no attempt begins any more."""
+
+    @property
+    def running(self) -> int:
+        """Attempts that are authorised or under way."""
+        return self.places.running
 
     # Taking activities on.
 
@@ -99,23 +96,19 @@ class Activities:
         execution.tasks[event.event_id] = task
         if event.schedule_to_close_timeout is not None or event.schedule_to_start_timeout is not None:
             self._watch_schedule(task)
-        kind = self._kind_of(task)
-        if kind is None:
+        lane = self._lane_of(task)
+        if lane is None or not self.places.take(task, lane):
             return True
-        if self._queues[kind] or not self._has_room(kind, task):
-            self._queues[kind].append(task)
-            return True
-        self._occupy(kind, task)
-        self.journal.after_commit(self._run, task, kind)
+        self.journal.after_commit(self._run, task, lane)
         return False
 
-    def _kind_of(self, task: ActivityTask) -> str | None:
+    def _lane_of(self, task: ActivityTask) -> Lane | None:
         """Where the activity runs; None, and the task is blocked, if nobody defined it yet."""
         definition = self._definition_of(task)
         if definition is None:
             self._blocked.append(task)
             return None
-        return definition.options.get("run_in") or ("loop" if definition.is_async else "thread")
+        return self.places.lane_of(definition)
 
     def _definition_of(self, task: ActivityTask) -> Definition | None:
         """Find an activity's code; None, told in the log once, if it is not here yet."""
@@ -130,28 +123,8 @@ class Activities:
             self._log(task, f"{why}; run the cell that defines it and the workflow goes on")
         return definition
 
-    def _has_room(self, kind: str, task: ActivityTask) -> bool:
-        """True if the task may be authorised now; one that counts attempts or time is never ahead of its turn."""
-        capacity = 0 if self.is_draining else self._runners[kind].capacity
-        return self._occupied[kind] < (capacity if _is_strict(task) else _AHEAD * capacity)
-
-    def _occupy(self, kind: str, task: ActivityTask) -> None:
-        task.state = "Authorised"
-        self._occupied[kind] += 1
-        self.running += 1
-
-    def _free(self, kind: str) -> None:
-        self._occupied[kind] -= 1
-        self.running -= 1
-        queue = self._queues[kind]
-        while queue and (queue[0].state != "Queued" or self._has_room(kind, queue[0])):
-            task = queue.popleft()
-            if task.state == "Queued":
-                self._dispatch(task, kind)
-
-    def _dispatch(self, task: ActivityTask, kind: str) -> None:
-        """Authorise an attempt by a dispatch row; neighbours share one."""
-        self._occupy(kind, task)
+    def _dispatch(self, task: ActivityTask, lane: Lane) -> None:
+        """Authorise an attempt that has a place by a dispatch row; neighbours share one."""
         run_id, event_id = task.key
         rows = self.journal.batch.dispatches
         last = rows[-1] if rows else None
@@ -159,7 +132,7 @@ class Activities:
             rows[-1] = DispatchRow(run_id, last.first_scheduled_event_id, event_id, last.attempt, last.time)
         else:
             rows.append(DispatchRow(run_id, event_id, event_id, task.attempt, self.clock.now()))
-        self.journal.after_commit(self._run, task, kind)
+        self.journal.after_commit(self._run, task, lane)
 
     def unblock(self) -> None:
         """Look again for activities that nobody had defined."""
@@ -172,26 +145,25 @@ class Activities:
         if task.is_paused or task.execution.is_paused:
             task.state = "Paused"
             return
-        kind = self._kind_of(task)
-        if kind is None:
+        lane = self._lane_of(task)
+        if lane is None:
             return
         task.state = "Queued"
-        if self._queues[kind] or not self._has_room(kind, task):
-            self._queues[kind].append(task)
-        else:
-            self._dispatch(task, kind)
+        if self.places.take(task, lane):
+            self._dispatch(task, lane)
 
-    def _run(self, task: ActivityTask, kind: str) -> None:
+    def _run(self, task: ActivityTask, lane: Lane) -> None:
         """Start an authorised attempt."""
         definition = self._definition_of(task) if task.state == "Authorised" else None
         if definition is None:
-            self._free(kind)
+            self.places.free(lane)
             if task.state == "Blocked":
                 self._blocked.append(task)
             return
         task.state = "Running"
         task.started_time = self.clock.now()
         task.latest_details = task.heartbeat_details
+        kind = lane.kind
         owner = self.transactions if kind == "transaction" else self
         attempt = task.running = Attempt(owner, task, kind, definition)
         self._watch_attempt(task)
@@ -236,7 +208,7 @@ class Activities:
         if attempt.is_abandoned:
             return
         task = attempt.task
-        self._end_attempt(task, attempt)
+        self._end_attempt(task)
         if task.state != "Running":
             return
         if outcome.result is not None:
@@ -247,20 +219,20 @@ class Activities:
         else:
             self._on_failure(task, outcome.failure, "Failed")
 
-    def finish(self, task: ActivityTask, attempt: Attempt) -> None:
+    def finish(self, task: ActivityTask) -> None:
         """Take an activity off whose outcome is durable already."""
-        self._end_attempt(task, attempt)
+        self._end_attempt(task)
         _forget(task)
         del task.execution.tasks[task.scheduled.event_id]
 
-    def _end_attempt(self, task: ActivityTask, attempt: Attempt) -> None:
+    def _end_attempt(self, task: ActivityTask) -> None:
         task.running = None
         self.under_way -= 1
         if task.attempt_deadlines:
             for deadline in task.attempt_deadlines:
                 deadline.cancel()
             task.attempt_deadlines = ()
-        self._free(attempt.kind)
+        self.places.free(task.lane)
 
     def _on_failure(self, task: ActivityTask, failure: Failure, outcome: str) -> None:
         """Retry a failed attempt, or settle the activity."""
@@ -389,7 +361,7 @@ class Activities:
         if task.running is not None:
             attempt: Attempt = task.running
             self._runners[attempt.kind].abandon(attempt)
-            self._end_attempt(task, attempt)
+            self._end_attempt(task)
 
     # After a restart.
 
@@ -463,14 +435,3 @@ def _forget(task: ActivityTask) -> None:
 
 def _policy(event: ActivityTaskScheduled) -> RetryPolicy:
     return RetryPolicy.from_json(dict(event.retry_policy)) if event.retry_policy else _DEFAULT_POLICY
-
-
-def _is_strict(task: ActivityTask) -> bool:
-    event = task.scheduled
-    return bool(
-        task.last_failure  # one that was lost may be what kills the process: count it exactly
-        or task.policy.maximum_attempts
-        or event.start_to_close_timeout
-        or event.heartbeat_timeout
-        or event.schedule_to_start_timeout
-    )

@@ -144,6 +144,8 @@ class ActivityTask:
     """Of the attempt under way, or of the backoff before the next."""
     running: Any = None
     """The runner's handle of the attempt under way."""
+    lane: Any = None
+    """Where it runs, or waits to run."""
 
     @property
     def key(self) -> tuple[str, int]:

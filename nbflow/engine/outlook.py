@@ -50,5 +50,5 @@ def _problems(engine: Engine) -> tuple[str, ...]:
 
 def begin_to_drain(engine: Engine, answer: Future[Any]) -> None:
     """Begin no attempt any more; those under way end as they may. What is due waits for the next start."""
-    engine.activities.is_draining = True
+    engine.activities.places.is_draining = True
     answer.set_result(None)

@@ -11,6 +11,7 @@ import ctypes
 import queue
 import threading
 import time
+from collections import deque
 from typing import Any
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ from nbflow.core.failures import APPLICATION, Failure, failure_of_exception
 from nbflow.core.payloads import Converter
 from nbflow.engine.attempt import Attempt
 from nbflow.engine.execution import Outcome
+from nbflow.engine.places import priority_of
 from nbflow.exceptions import ActivityCancelled, PayloadError
 
 __all__ = ["LoopRunner", "ThreadRunner", "outcome_of_exception", "run_in_thread"]
@@ -71,7 +73,10 @@ class ThreadRunner:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """One entry for each attempt that waits; False sends a thread home."""
+        self._waiting: tuple[deque[Attempt], ...] = tuple(deque() for _ in range(5))
+        """By priority."""
         self._in_hand = 0
         """Attempts that a thread has, or that wait for one."""
         self._threads = 0
@@ -84,8 +89,9 @@ class ThreadRunner:
         with self._lock:
             attempt.has_thread = True
             self._in_hand += 1
-            self._queue.put(attempt)
+            self._waiting[priority_of(attempt.task) - 1].append(attempt)
             self._grow()
+        self._calls.put(True)
 
     def _grow(self) -> None:
         """Begin a thread if all are busy, one after the other: when it has taken its first attempt, it begins the next.
@@ -99,15 +105,16 @@ class ThreadRunner:
             self._started.add(thread)
             thread.start()
 
-    def _take_first(self) -> Attempt | None:
-        attempt = self._queue.get()
+    def _take(self, *, is_first: bool = False) -> Attempt | None:
+        is_work = self._calls.get()
         with self._lock:
-            self._is_growing = False
-            self._grow()
-        return attempt
+            if is_first:
+                self._is_growing = False
+                self._grow()
+            return next(waiting.popleft() for waiting in self._waiting if waiting) if is_work else None
 
     def _work(self) -> None:
-        attempt = self._take_first()
+        attempt = self._take(is_first=True)
         while attempt is not None:
             try:
                 outcome = self._execute(attempt)
@@ -124,7 +131,7 @@ class ThreadRunner:
             attempt.report(outcome)
             if is_replaced:
                 return
-            attempt = self._queue.get()
+            attempt = self._take()
 
     def _execute(self, attempt: Attempt) -> Outcome:
         return run_in_thread(attempt)
@@ -155,7 +162,7 @@ class ThreadRunner:
     def close(self) -> None:
         """Let idle threads go, and see them off; busy ones are daemons and end with the process."""
         for _ in range(self._threads):
-            self._queue.put(None)
+            self._calls.put(False)
         deadline = time.monotonic() + _FAREWELL_SECONDS
         for thread in list(self._started):
             if thread is not threading.current_thread():

@@ -67,6 +67,7 @@ def started_event(
         memo=start.memo,
         search_attributes=dict(options.search_attributes) if options.search_attributes else None,
         summary=options.summary,
+        priority=options.priority,
         on_error=None if options.on_error == "fail" else options.on_error,
         identity=identity,
         last_completion_result=start.last_completion_result,

@@ -39,7 +39,7 @@ class _Activities(Protocol):
     """What this module asks of whoever runs activities."""
 
     def on_outcome(self, attempt: Attempt, outcome: Outcome) -> None: ...
-    def finish(self, task: ActivityTask, attempt: Attempt) -> None: ...
+    def finish(self, task: ActivityTask) -> None: ...
 
 
 class TransactionRunner(ThreadRunner):
@@ -147,7 +147,7 @@ class Transactions:
         """Hear that an attempt's transaction is durable, and let the workflow react."""
         self._let_next_run(attempt)
         task = attempt.task
-        self.activities.finish(task, attempt)
+        self.activities.finish(task)
         self.interpreter.react(task.execution, events)
 
     # Conflicts.

@@ -82,6 +82,7 @@ class WorkflowInstance(EmbeddedRuntime):
         self.relations = Relations(self)
         self.state = "New"
         self.cancel_requested = False
+        self._cancel_is_coming = False
         self._reseeds: list[tuple[int, int]] = []
         """Random seeds to come, by the event from which on they hold."""
         self.pause: WorkflowExecutionPaused | None = None
@@ -267,8 +268,17 @@ class WorkflowInstance(EmbeddedRuntime):
     def request_cancel(self, cause: str) -> None:
         """Cancel the main task, one turn later, so that code that has not begun still begins."""
         if not self.cancel_requested and self._main is not None:
-            self.cancel_requested = True
-            self.loop.call_soon(self._main.cancel, cause or None)
+            self.cancel_requested = self._cancel_is_coming = True
+            self.loop.call_soon(self._cancel_main, cause or None)
+
+    def _cancel_main(self, cause: str | None) -> None:
+        assert self._main is not None
+        self._cancel_is_coming = False
+        self._main.cancel(cause)
+
+    def is_about_to_cancel(self, task: asyncio.Task[Any] | None) -> bool:
+        """Say whether a cancellation of this task came in the same activation as what woke it."""
+        return self._cancel_is_coming and task is self._main
 
     def end(self) -> None:
         """Run no more code: the execution was ended from outside."""

@@ -25,6 +25,7 @@ class _Owner(Protocol):
 
     async def wait_for(self, future: OrderedFuture, timeout: float | None, summary: str | None = None) -> Any: ...
     def fail_from_handler(self, error: BaseException) -> None: ...
+    def is_about_to_cancel(self, task: asyncio.Task[Any] | None) -> bool: ...
 
 
 class Messages:
@@ -151,7 +152,10 @@ class Messages:
         waiters = self._waiters.setdefault(name, {})
         waiters[waiter] = None
         try:
-            return _value(await self._owner.wait_for(waiter, timeout, summary))
+            args = await self._owner.wait_for(waiter, timeout, summary)
+            if self._owner.is_about_to_cancel(asyncio.current_task()):
+                await asyncio.sleep(0)  # it goes before a signal, as it goes before a condition that holds
+            return _value(args)
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 del waiters[waiter]

@@ -352,3 +352,64 @@ def test_outcomes_of_a_fan_out_come_in_the_order_of_the_world(play):
     player = play(fans_out).complete(2, "c").complete(0, "a").complete(0, "b")
     assert player.types == ["Started", *[SCHEDULED] * 3, *[STARTED, COMPLETED] * 3, "Completed"]
     assert player.result == ["a", "b", "c"]
+
+
+async def takes_updates():
+    ended = []
+
+    @nbflow.update
+    def at_once(x):
+        return x
+
+    @at_once.validator
+    def check(x):
+        if x < 0:
+            raise ValueError(x)
+
+    @nbflow.update
+    async def with_activity():
+        return await fetch()
+
+    @nbflow.update
+    def end():
+        ended.append(1)
+
+    await nbflow.wait_condition(lambda: ended)
+
+
+def test_an_update_that_is_handled_at_once(play):
+    """Accepted and completed in one activation; one that ends the workflow is answered before the end."""
+    player = play(takes_updates).update("at_once", 1)
+    assert player.types == ["Started", "UpdateAccepted", "UpdateCompleted"]
+    assert player.history[2].accepted_event_id == 2
+    player.update("end")
+    assert player.types[3:] == ["UpdateAccepted", "UpdateCompleted", "Completed"]
+
+
+def test_a_rejected_update_leaves_no_event(play):
+    """The next event takes the next id."""
+    player = play(takes_updates)
+    with pytest.raises(ValueError, match="-1"):
+        player.update("at_once", -1)
+    assert player.update("at_once", 1).history[1].event_id == 2
+
+
+def test_an_update_that_runs_an_activity(play):
+    """It is completed when its handler has returned."""
+    player = play(takes_updates).update("with_activity")
+    assert player.types == ["Started", "UpdateAccepted", SCHEDULED]
+    player.complete(0, "rows")
+    assert player.types[3:] == [STARTED, COMPLETED, "UpdateCompleted"]
+
+
+async def patches_and_says_so():
+    nbflow.patched("one")
+    nbflow.upsert_search_attributes({"city": "Oslo"})
+    nbflow.upsert_memo({"note": 1})
+
+
+def test_a_patch_and_what_an_execution_says_of_itself(play):
+    """The marker is followed by the list of patches; upserts stand where they were asked for."""
+    upsert = "UpsertWorkflowSearchAttributes"
+    expected = ["Started", "MarkerRecorded", upsert, upsert, "WorkflowPropertiesModified", "Completed"]
+    assert play(patches_and_says_so).types == expected

@@ -45,6 +45,18 @@ def waiting(x: int) -> str:
     def so_far() -> list:
         return seen
 
+    @nbflow.update
+    def add(y: int) -> list:
+        seen.append(y)
+        if y == 0:
+            nbflow.sleep("1 day")
+        return seen
+
+    @add.validator
+    def check(y: int) -> None:
+        if y < 0:
+            raise ValueError("only numbers from 0 on")
+
     nbflow.sleep("30 days", summary="a long time")
     answer = nbflow.wait_for_signal("approve")
     return answer["by"]
@@ -229,6 +241,18 @@ def test_a_signal_is_recorded_and_a_query_answered(call, store):
     assert "signal 'approve' is recorded" in err
     events = json.loads(call("show", "wait-1", "--json", "--events")[1])["events"]
     assert events[-1]["event_type"] == "WorkflowExecutionSignaled"
+
+
+def test_an_update_is_answered_or_goes_on_later(call, store):
+    """The answer as JSON; what rejects it as an error; exit code 75 when it takes longer than the shell waits."""
+    assert call("update", "wait-1", "add", "2", "--update-id", "u")[:2] == (0, "[\n  1,\n  2\n]\n")
+    assert call("update", "wait-1", "add", "3", "--update-id", "u")[:2] == (0, "[\n  1,\n  2\n]\n")
+    code, out, err = call("update", "wait-1", "add", "-1")
+    assert (code, out) == (1, "")
+    assert "was rejected: ValueError: only numbers from 0 on" in err
+    code, out, err = call("update", "wait-1", "add", "0", "--timeout", "0.1s")
+    assert (code, out) == (75, "")
+    assert "update 'add' is accepted" in err
 
 
 def test_cancel_and_terminate_close_executions(call, store):

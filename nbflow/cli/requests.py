@@ -1,4 +1,4 @@
-"""``nbflow signal`` and ``query``: messages to an execution, from a shell.
+"""``nbflow signal``, ``query`` and ``update``: messages to an execution, from a shell.
 
 The store is opened for the request only. Workflow code reacts to it at once; activities that it asks for run where
 the notebook, or a worker, opens the store next.
@@ -15,6 +15,9 @@ from nbflow.cli.opening import open_execution, say
 from nbflow.cli.reads import add_store
 from nbflow.cli.tables import jsonable
 
+_UNFINISHED = 75
+"""Exit code: what was asked for goes on later."""
+
 
 def add_commands(verbs: Any) -> None:
     """Add the commands that ask something of an execution."""
@@ -22,6 +25,12 @@ def add_commands(verbs: Any) -> None:
     _add_name_and_arguments(signal, "signal")
     query = _add(verbs, "query", run_query, "ask a workflow execution, and print its answer as JSON")
     _add_name_and_arguments(query, "query")
+    update = _add(verbs, "update", run_update, "update a workflow execution, and print its answer as JSON")
+    _add_name_and_arguments(update, "update")
+    update.add_argument("--update-id", metavar="ID", help="asking again with the same id gives the same answer")
+    update.add_argument(
+        "--timeout", default="10s", metavar="DURATION", help="how long to wait for the answer (default: 10s)"
+    )
 
 
 def _add(verbs: Any, name: str, command: Any, help_: str) -> Any:
@@ -50,6 +59,23 @@ def run_query(args: argparse.Namespace) -> int:
     """Print the answer of a query."""
     with open_execution(args) as handle:
         answer = handle.query(args.name, *map(_value, args.values))
+    sys.stdout.write(json.dumps(jsonable(answer), indent=2) + "\n")
+    return 0
+
+
+def run_update(args: argparse.Namespace) -> int:
+    """Print the answer of an update; 75 if it is accepted and its end is not near."""
+    from nbflow.exceptions import TimeoutError  # noqa: A004  Temporal's name for it
+
+    with open_execution(args) as handle:
+        update = handle.start_update(args.name, *map(_value, args.values), id=args.update_id)
+        try:
+            answer = update.result(timeout=args.timeout)
+        except TimeoutError:
+            say(
+                handle, f"update {args.name!r} is accepted (id {update.id}), and goes on where the store is opened next"
+            )
+            return _UNFINISHED
     sys.stdout.write(json.dumps(jsonable(answer), indent=2) + "\n")
     return 0
 

@@ -20,11 +20,13 @@ from nbflow.core.loop import DeterministicLoop
 from nbflow.core.machines import UPDATE, advance
 from nbflow.core.payloads import Converter, Payload
 from nbflow.exceptions import (
+    ContinueAsNew,
     DefinitionError,
     HistoryCorruptedError,
     MissingDefinitionError,
     NondeterminismError,
     UnknownUpdateError,
+    WorkflowError,
 )
 
 __all__ = ["UpdateState", "Updates"]
@@ -178,6 +180,10 @@ class Updates:
             self._owner.park(error)
             return
         else:
+            if isinstance(error, ContinueAsNew):
+                error = WorkflowError(
+                    "an update's handler can't continue as new: let the workflow do it, told by a flag"
+                )
             failure = self._owner.record_failure(error)
         self.unanswered -= 1
         accepted = update.accepted

@@ -152,6 +152,12 @@ def _signal(arguments: Arguments) -> Said:
     return Said(f"signal {name!r} is in the history of {handle.workflow_id!r}")
 
 
+def _update(arguments: Arguments) -> Any:
+    handle = take_handle(arguments)
+    name = arguments.word("which update?")
+    return handle.update(name, *arguments.values())
+
+
 def _query(arguments: Arguments) -> Any:
     handle = take_handle(arguments)
     name = arguments.word("which query?")
@@ -170,6 +176,7 @@ VERBS: dict[str, Verb] = {
     "timers": Verb("[--limit N]", "pending timers, the next one first", _timers),
     "failures": Verb("[--limit N]", "what failed, latest first", _failures),
     "signal": Verb("ID NAME [VALUE ...]", "send a signal; values are JSON, $variables or words", _signal),
+    "update": Verb("ID NAME [VALUE ...]", "have an update handled, and give its answer", _update),
     "query": Verb("ID NAME [VALUE ...]", "ask a query handler", _query),
     **OPERATOR_VERBS,
     "schedule": Verb(

@@ -318,10 +318,9 @@ def test_a_cancellation_of_its_own_fails_the_execution(play):
 
 async def catches_in_a_retry_loop():
     for _ in range(3):
-        try:
-            return await flaky(1)
-        except ActivityError:
-            await nbflow.sleep(60)
+        with contextlib.suppress(ActivityError):
+            await flaky(1)
+        await nbflow.sleep(60)
 
 
 def test_between_the_rounds_of_a_loop(play):

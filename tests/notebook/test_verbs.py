@@ -30,6 +30,11 @@ def approval() -> list:
     def so_far(first: int = 0) -> list:
         return given[first:]
 
+    @nbflow.update
+    def correct(place: int, name: str) -> str:
+        given[place], before = name, given[place]
+        return before
+
     timer = nbflow.sleep
     while len(given) < 3:
         given.append(nbflow.wait_for_signal("approve"))
@@ -53,6 +58,8 @@ def test_signals_carry_json_variables_and_words(nb, shell):
     assert repr(answer) == "signal 'approve' is in the history of 'a1'"
     assert nb("query a1 so_far") == [{"by": "Eve"}, {"name": "Ada"}, "yes"]
     assert nb("query a1 so_far 2") == ["yes"]
+    assert nb("update a1 correct 2 no") == "yes"
+    assert nb("update a1 correct 2 yes") == "no"
     assert handle.result()[2] == "yes"
 
 

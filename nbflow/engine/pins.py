@@ -42,6 +42,10 @@ class Pins:
         """Return the versions of those of these runs that were ever moved, by run id."""
         return {**self._reader.pins(run_ids), **self._unwritten}
 
+    def latest(self, run_id: str, recorded: str) -> str:
+        """Return the version of a run that the log told of; it may lag behind a move."""
+        return self._unwritten.get(run_id, recorded)
+
     def pin(self, run_id: str, workflow_id: str, definition_hash: str, event_id: int) -> None:
         """Move an execution: from now on, and after a restart, it is rebuilt with this version.
 

@@ -162,6 +162,7 @@ class Requests:
         self._residency.expect(row.run_id for row in rows if row.status == "Running")
 
     def _known(self, run: RunState) -> RunState:
+        run.definition_hash = self._residency.pins.latest(run.run_id, run.definition_hash)
         return self._residency.runs.setdefault(run.run_id, run)
 
     def _start_one(self, definition: Definition, start: Start, workflow_id: str) -> RunState:
@@ -350,7 +351,7 @@ class Requests:
             raise WorkflowNotFoundError(run.workflow_id, run.run_id)
         event = WorkflowExecutionTerminated(
             event_id=max(row.history_length, run.last_event_id) + 1,
-            event_time=self._clock.now(),
+            event_time=self._time_of_end(run, row),
             reason=reason,
             identity=self._identity,
         )
@@ -360,6 +361,16 @@ class Requests:
         self._problems.pop(run.run_id, None)
         self.on_closed_event(run, event)
         self.on_closed_unseen(run, event)
+
+    def _time_of_end(self, run: RunState, row: RunRow) -> int:
+        """Return now; for what has not begun, a time within its start delay, as for all that ends one."""
+        now = self._clock.now()
+        if max(row.history_length, run.last_event_id) > 1:
+            return now
+        (started,) = self._reader.histories([run.run_id])[run.run_id]
+        assert isinstance(started, WorkflowExecutionStarted)
+        backoff = started.first_workflow_task_backoff
+        return now if not backoff else min(now, started.event_time + round(backoff * 1_000_000) - 1)
 
     def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Any], answer: Answer) -> None:
         """Answer a query; a closed execution is rebuilt for it, in memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 import nbflow
 from nbflow import workflow
 from nbflow.client import WorkflowHandle
+from nbflow.engine.engine import EngineOptions
 from nbflow.exceptions import WorkflowFailedError
-from nbflow.testing import WorkflowEnvironment
+from nbflow.testing import WorkflowEnvironment, replay_check
 from tests.engine.helpers import event_types
 
 
@@ -46,3 +48,22 @@ def test_terminated_before_the_start(restarts: bool, tmp_path: Path) -> None:
         nbflow.get("one").terminate("no need")
         assert ending(nbflow.get("one")) == "Terminated"
         assert event_types(nbflow.get("one")) == ["Started", "Terminated"]
+
+
+def test_terminated_after_the_delay_and_before_the_start() -> None:
+    """The delay passed while nobody ran it: its history still says that its code never began."""
+    with WorkflowEnvironment(options=EngineOptions(look_ahead=1.0)) as env:
+        delayed_for_long.options(id="one").start()
+        env.restart()
+        env.clock.skip_to(env.clock.now() + 7200 * 1_000_000)
+        env.client.engine.call(lambda answer: late_termination(env, answer))
+        started, ended = nbflow.get("one").history()
+        assert ended.event_time < started.event_time + 3600 * 1_000_000
+        assert replay_check(workflow="delayed_for_long").replayed.total() == 1
+
+
+def late_termination(env: WorkflowEnvironment, answer: Future[None]) -> None:
+    """Terminate it on the engine's thread, before it is brought back."""
+    requests = env.client.engine.requests
+    assert not env.client.engine.residency.executions
+    requests.terminate("one", None, "", answer)

@@ -5,10 +5,12 @@ Nothing of the engine's logic is replaced: only its thread, its loop, the commit
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+import pytest
 from law_store import MemoryStore
 
 from nbflow.core.payloads import JsonConverter
@@ -16,6 +18,7 @@ from nbflow.engine.attempt import Attempt
 from nbflow.engine.clock import RealClock
 from nbflow.engine.engine import Engine, EngineOptions
 from nbflow.engine.execution import RunState
+from nbflow.exceptions import EngineClosedError
 from nbflow.store import Batch
 
 START = 1_800_000_000_000_000
@@ -29,7 +32,8 @@ class VirtualTime:
         self.ticks = 0
 
     def time_ns(self) -> int:
-        """Tell the wall clock, which may be set."""
+        """Tell the wall clock, which may be set; a microsecond passes."""
+        self.pass_by(1)
         return self.wall * 1000
 
     def monotonic_ns(self) -> int:
@@ -57,8 +61,8 @@ class Scheduler(Protocol):
         """Hear that an attempt starts."""
         ...
 
-    def crash_at(self, moment: str) -> bool:
-        """Say whether the process dies before, or after, this commit."""
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable; or the process dies before it, or right after."""
         ...
 
     def violated(self, law: str, text: str) -> None:
@@ -108,24 +112,43 @@ class SimRunner:
 
 
 class _NoLoop:
-    """An asyncio loop that the engine asks for turns; the scheduler gives them anyway."""
+    """Stands in for the engine's asyncio loop: whatever is asked of it, the scheduler gives turns anyway."""
 
-    def call_soon(self, *args: Any) -> None: ...
+    def __getattr__(self, name: str) -> Any:
+        return self._nothing
 
-    call_soon_threadsafe = call_later = call_soon
+    def _nothing(self, *args: Any) -> _Handle:
+        return _Handle()
 
-    def stop(self) -> None: ...
+
+class _Handle:
+    def cancel(self) -> None: ...
 
 
-class _Commits:
-    """The queue to the commit thread: one commit under way, ended by the scheduler."""
+class _Store:
+    """What the engine takes for its store."""
 
-    def __init__(self, engine: SimEngine) -> None:
-        self._engine = engine
+    path = ":simulated:"
+    has_large_log = False
 
-    def put(self, work: tuple[Batch, list[Any]]) -> None:
-        assert self._engine.in_flight is None, "two commits under way"
-        self._engine.in_flight = work
+    def __init__(self, memory: MemoryStore, scheduler: Scheduler) -> None:
+        self.reader = memory.reader
+        self.commit = scheduler.commit
+
+
+class _Queue:
+    """The queue to the commit thread: one commit under way, done when the scheduler says so."""
+
+    def __init__(self) -> None:
+        self.work: list[Any] = []
+
+    def put(self, work: Any) -> None:
+        assert not self.work, "two commits under way"
+        self.work.append(work)
+
+    def get(self) -> Any:
+        """Hand the work out once, then say that there is no more."""
+        return self.work.pop() if self.work else None
 
 
 class SimEngine(Engine):
@@ -145,18 +168,21 @@ class SimEngine(Engine):
 
     def __init__(self, store: MemoryStore, options: EngineOptions, capacity: int, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
-        self.memory = store
-        self.in_flight: tuple[Batch, list[Any]] | None = None
         self.urgent: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        super().__init__(store, JsonConverter(), RealClock(), options)  # type: ignore[arg-type]
-        self._loop.close()
-        self._loop = _NoLoop()  # type: ignore[assignment]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "new_event_loop", _NoLoop)
+            super().__init__(_Store(store, scheduler), JsonConverter(), RealClock(), options)  # type: ignore[arg-type]
         self.runner = SimRunner(capacity, scheduler)
         for kind in self._runners:
             self._runners[kind] = self.runner
         self.journal._thread = object()  # type: ignore[assignment]
-        self.journal._queue = _Commits(self)  # type: ignore[assignment]
-        self.recovered = self.submit(self._recover)
+        self.queue = self.journal._queue = _Queue()  # type: ignore[assignment]
+        self.submit(self._recover).add_done_callback(self._on_recovered)
+
+    def _on_recovered(self, answer: Future[Any]) -> None:
+        error = answer.exception()
+        if error is not None and not isinstance(error, EngineClosedError | Crash):
+            self.scheduler.violated("I15 nothing fails inside the engine", f"it could not recover: {error!r}")
 
     def post(self, callback: Callable[..., None], *args: Any) -> None:
         """Take a callback for the next turn."""
@@ -180,14 +206,6 @@ class SimEngine(Engine):
         super()._on_problem(run, error)
         self.scheduler.violated("I15 nothing fails inside the engine", f"run {run.run_id} was parked: {error!r}")
 
-    def commit(self, batch: Batch) -> None:
-        """Commit, unless the process dies before it, or right after."""
-        if self.scheduler.crash_at("before a commit"):
-            raise Crash
-        self.memory.commit(batch)
-        if self.scheduler.crash_at("after a commit"):
-            raise Crash
-
     # What the scheduler does.
 
     @property
@@ -197,16 +215,17 @@ class SimEngine(Engine):
         return bool(
             self._inbox
             or self.residency.has_wanted
+            or self.between.is_busy
             or (due is not None and due <= self.clock.now())
-            or not (self.journal.is_idle or self.in_flight)
+            or not (self.journal.is_idle or self.journal.in_flight)
         )
 
     def end_commit(self) -> None:
         """Let the commit under way end, as the commit thread would."""
-        assert self.in_flight is not None
-        (batch, actions), self.in_flight = self.in_flight, None
-        self.commit(batch)
-        self._run_urgent(self.journal._committed, (actions,))
+        self.journal._commit_forever()
+        news, self.urgent = self.urgent, []
+        for callback, args in news:
+            self._run_urgent(callback, args)
 
     def evict_all(self) -> None:
         """Let every execution leave memory that may."""

@@ -35,6 +35,8 @@ def draw_program(rng: Random) -> Program:
         options["start_delay"] = rng.choice([5, 60, 1000])
     if not is_calm and rng.random() < 0.2:
         options["execution_timeout"] = rng.choice([30, 300, 4000])
+    if not is_calm and rng.random() < 0.2:
+        options["on_error"] = "suspend"
     return Program(ops, is_calm, options)
 
 

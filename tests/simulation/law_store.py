@@ -25,7 +25,7 @@ from nbflow.core.events import (
     WorkflowExecutionPaused,
     WorkflowExecutionUnpaused,
 )
-from nbflow.store import AttemptRow, Batch, DefinitionRow, HeartbeatRow, NoteRow, PendingAttempt, RunRow
+from nbflow.store import AttemptRow, Batch, DefinitionRow, HeartbeatRow, NoteRow, Owed, PendingAttempt, RunRow
 
 OUTCOMES = (ActivityTaskCompleted, ActivityTaskFailed, ActivityTaskTimedOut, ActivityTaskCanceled)
 PAUSES = (WorkflowExecutionPaused, WorkflowExecutionUnpaused)
@@ -119,13 +119,9 @@ class MemoryReader:
 
     def latest_runs(self, workflow_ids: Sequence[str]) -> dict[str, RunRow]:
         """Tell the newest run of each workflow id that has one."""
-        newest: dict[str, tuple[int, str]] = {}
-        for run_id, history in self._store.histories.items():
-            workflow_id = self._store.workflow_ids[run_id]
-            if workflow_id in workflow_ids:
-                found = history[0].event_time, run_id
-                newest[workflow_id] = max(newest.get(workflow_id, found), found)
-        return {workflow_id: self.run(run_id) for workflow_id, (_, run_id) in newest.items()}  # type: ignore[misc]
+        newest = {self._store.workflow_ids[run_id]: run_id for run_id in self._store.histories}
+        found: Any = {it: self.run(newest[it]) for it in workflow_ids if it in newest}
+        return found
 
     def pins(self, run_ids: Sequence[str]) -> dict[str, str]:
         """Tell which version of its code each of these runs was moved to."""
@@ -140,6 +136,15 @@ class MemoryReader:
         history = self._store.histories[run_id]
         done = {initiated_event_id(event) for event in history if isinstance(event, OUTCOMES)}
         return [it for it in history if type(it) is ActivityTaskScheduled and it.event_id not in done]
+
+    def runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """Tell runs in short."""
+        found: Any = {run_id: self.run(run_id) for run_id in run_ids if run_id in self._store.histories}
+        return found
+
+    def owes_something(self) -> Owed:
+        """Find what executions still owed each other when the last process ended."""
+        return Owed(False, [], [], [])
 
     def open_runs(self, limit: int) -> list[RunRow]:
         """Return the newest open runs."""
@@ -220,6 +225,32 @@ class MemoryReader:
         """Tell the earliest deadline of an open run later than ``after``."""
         later = [due for run_id in self._open() for due in self._deadlines(run_id) if due > after]
         return min(later, default=None)
+
+    def is_imported(self, run_id: str) -> bool:
+        """Say whether a run is a mere record: none is."""
+        return False
+
+    def open_versions(self, workflow_types: Sequence[str]) -> list[tuple[str, str, str, str]]:
+        """List the open runs of some workflows with the version of its code that each runs."""
+        rows: Any = [self.run(run_id) for run_id in sorted(self._open())]
+        return [
+            (row.run_id, row.workflow_id, row.workflow_type, row.definition_hash)
+            for row in rows
+            if row.workflow_type in workflow_types
+        ]
+
+    def closings(self, run_ids: Sequence[str]) -> dict[str, HistoryEvent]:
+        """Read the closing events of those of these runs that have closed."""
+        return self.closing_events(run_ids)
+
+    def closing_events(self, run_ids: Sequence[str]) -> dict[str, HistoryEvent]:
+        """Read the closing events of those runs that have closed."""
+        closed = [run_id for run_id in run_ids if run_id in self._store.histories and not self._is_open(run_id)]
+        return {run_id: self._store.histories[run_id][-1] for run_id in closed}
+
+    def schedules(self) -> list[tuple[str, str, str]]:
+        """Return the schedules: there are none here."""
+        return []
 
     def definition(self, hash: str) -> DefinitionRow | None:  # noqa: A002  as Reader has it
         """Fetch a definition by its hash."""

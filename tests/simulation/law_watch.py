@@ -79,8 +79,7 @@ class Watch:
         self._states: dict[tuple[Any, ...], str] = {}
         self._seen: dict[str, int] = defaultdict(int)
         self._started: set[tuple[str, int, int]] = set()
-        self._messages: Counter[str] = Counter()
-        self._open: dict[str, str] = {}
+        self._messages: Counter[tuple[str, str]] = Counter()
         self._timers: dict[Key, int] = {}
         self._counted: dict[Key, int] = defaultdict(int)
         self.settled: set[Key] = set()
@@ -101,6 +100,7 @@ class Watch:
             history = self._store.histories[run_id]
             for event in history[self._seen[run_id] :]:
                 self._look_at(run_id, event)
+        self._look_at_ids({workflow_id for _, workflow_id, *_ in batch.events})
         return runs
 
     def _count(self, run_id: str, event_id: int, attempt: int) -> None:
@@ -128,25 +128,40 @@ class Watch:
                     early = due - event.event_time
                     self.violated("I11", f"run {run_id}: timer {event.timer_id} fired {early} us early")
             case WorkflowExecutionSignaled():
-                self._messages[str(event.input.tree)] += 1
-                if self._messages[str(event.input.tree)] > 1:
-                    self.violated("I10", f"signal {event.input} is recorded twice")
+                self._look_at_signal(run_id, event)
             case ActivityTaskStarted():
+                if self._is_shared(run_id, event):
+                    self._counted[run_id, event.scheduled_event_id] = event.attempt - 1
                 self._count(run_id, event.scheduled_event_id, event.attempt)
         if isinstance(event, OUTCOMES):
             key = run_id, event.scheduled_event_id
             if key in self.settled:
                 self.violated("I4", f"run {run_id}: {event} is another outcome")
             self.settled.add(key)
-        self._look_at_ids(run_id, event)
 
-    def _look_at_ids(self, run_id: str, event: HistoryEvent) -> None:
-        workflow_id = self._store.workflow_ids[run_id]
-        if event.event_id == 1:
-            other = self._open.get(workflow_id)
-            if other is not None and type(self._store.histories[other][-1]) not in CLOSING_EVENTS:
-                self.violated("I16", f"runs {other} and {run_id} of {workflow_id} are open")
-            self._open[workflow_id] = run_id
+    def _is_shared(self, run_id: str, event: HistoryEvent) -> bool:
+        """True if a reset took this event over from another run."""
+        started: Any = self._store.histories[run_id][0]
+        return started.reset_run_id is not None and event.event_id <= started.reset_event_id
+
+    def _look_at_signal(self, run_id: str, event: WorkflowExecutionSignaled) -> None:
+        word = str(event.input.tree)
+        started: Any = self._store.histories[run_id][0]
+        self._messages[run_id, word] += 1
+        if started.reset_run_id is None:  # else it may have been taken over, or sent again
+            self._messages["", word] += 1
+        if max(self._messages[run_id, word], self._messages["", word]) > 1:
+            self.violated("I10", f"signal {word} is recorded twice")
+
+    def _look_at_ids(self, workflow_ids: set[str]) -> None:
+        store = self._store
+        runs: dict[str, list[str]] = defaultdict(list)
+        for run_id, history in store.histories.items():
+            if type(history[-1]) not in CLOSING_EVENTS:
+                runs[store.workflow_ids[run_id]].append(run_id)
+        for workflow_id in sorted(workflow_ids):
+            if len(runs[workflow_id]) > 1:
+                self.violated("I16", f"runs {runs[workflow_id]} of {workflow_id} are open")
 
     def _advance(self, subject: tuple[Any, ...], machine: Machine, event: HistoryEvent) -> None:
         state, kind = self._states.get(subject, "New"), type(event).__name__
@@ -205,7 +220,7 @@ class Watch:
             return  # its code has not begun, and what ends the delay is not known
         instance = self.rebuild(run_id)
         try:
-            if self._states[run_id,] in ("Running", "Paused"):
+            if self._states[run_id,] == "Running":
                 for what, found in (("activity", instance.activities), ("timer", instance.timers)):
                     expected = self._pending(run_id, what)
                     unknown = set(found) - expected

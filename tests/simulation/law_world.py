@@ -19,17 +19,21 @@ from nbflow.core.events import (
     CLOSING_EVENTS,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionCompleted,
+    WorkflowExecutionPaused,
     WorkflowExecutionSignaled,
     WorkflowExecutionTerminated,
+    WorkflowExecutionUnpaused,
 )
 from nbflow.core.failures import Failure
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.payloads import JsonConverter
 from nbflow.engine import clock
 from nbflow.engine.attempt import Attempt
+from nbflow.engine.code_checks import Trial
 from nbflow.engine.engine import EngineOptions
 from nbflow.engine.execution import Outcome
 from nbflow.engine.requests import Start
+from nbflow.engine.resetting import ResetRequest
 from nbflow.engine.updates import UpdateRequest
 from nbflow.exceptions import ActivityCancelled, NbflowError
 from nbflow.store import Batch
@@ -73,6 +77,7 @@ class World:
         self.started: dict[str, Future[Any]] = {}
         self._disturbed: set[str] = set()
         self._said = 0
+        self._resumed: Counter[str] = Counter()
         self._options = EngineOptions(
             resident_executions=self.rng.choice([0, 1, 1000]),
             look_ahead=self.rng.choice([60.0, 3000.0, 1e7]),
@@ -91,17 +96,7 @@ class World:
         REGISTRY.register("workflow", "law", lambda: self.version)
         REGISTRY.register("activity", "law_act", lambda: _ACT)
         self.engine = SimEngine(self.store, self._options, self._capacity, self)
-        self._watch_commits()
         self._watch_queries()
-
-    def _watch_commits(self) -> None:
-        commit = self.engine.memory.commit
-
-        def committed(batch: Batch) -> None:
-            commit(batch)
-            self._dirty |= self._law(lambda: self.watch.committed(batch)) or set()
-
-        self.engine.memory = _Committing(committed)  # type: ignore[assignment]
 
     def _watch_queries(self) -> None:
         """Note, with each answer, how far the execution was."""
@@ -140,12 +135,17 @@ class World:
         self.counts["attempts"] += 1
         self._law(lambda: self.watch.attempt_starts(attempt))
 
-    def crash_at(self, moment: str) -> bool:
-        """Draw whether the process dies here."""
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable; or the process dies before it, or right after."""
+        self._may_die("before a commit")
+        self.store.commit(batch)
+        self._dirty |= self._law(lambda: self.watch.committed(batch)) or set()
+        self._may_die("after a commit")
+
+    def _may_die(self, moment: str) -> None:
         if self.is_faulty and self.rng.random() < self.crash_rate:
             self.counts[f"crash {moment}"] += 1
-            return True
-        return False
+            raise Crash
 
     def violated(self, law: str, text: str) -> None:
         """Note a broken law; the step in hand ends first."""
@@ -177,7 +177,6 @@ class World:
         for run_id in self.store.histories:
             self.watch.check_replay(run_id)
             self._check_result(run_id)
-        self.engine.die()
 
     def _last(self, run_id: str) -> list[str]:
         return [type(event).__name__ for event in self.store.histories[run_id][-4:]]
@@ -216,7 +215,7 @@ class World:
         """Do what needs no time; False if there is nothing."""
         engine = self.engine
         choices: list[Callable[[], None]] = []
-        if engine.in_flight is not None:
+        if engine.queue.work:
             choices += [engine.end_commit] * 2
         if engine.wants_a_turn:
             choices += [self._turn] * 2
@@ -228,7 +227,7 @@ class World:
 
     def _calm(self) -> bool:
         """Go on without faults; False when all has ended."""
-        if not self._work():
+        if not self._work() and not self._release():
             for name in self.programs:
                 if name not in self.started or self.started[name].exception():
                     self._start(name)
@@ -237,13 +236,32 @@ class World:
                 return False
             due = self.engine.deadlines.next_due
             if due is None:
-                return self._unpause()
+                return False
             self.time.pass_by(max(0, due - self.engine.clock.now()))
             self.engine._is_woken = True
         return True
 
-    def _unpause(self) -> bool:
-        return False
+    def _release(self) -> bool:
+        """Let what somebody paused, or its own failure, go on; False if there is nothing."""
+        reader, operators = self.store.reader(), self.engine.operators
+        released = False
+        for row in reader.open_runs(100):
+            which = row.workflow_id, row.run_id
+            if row.status == "Paused":
+                self._ask(operators.unpause, *which, "", check=_anything)
+            elif row.status == "Suspended" and self._resumed[row.run_id] < 2:
+                self._resumed[row.run_id] += 1
+                self._ask(operators.resume, *which, check=_anything)
+            elif row.status == "Suspended":
+                self._ask(self.engine.requests.terminate, *which, "it fails again", check=_anything)
+            else:
+                paused = [it for it in reader.pending_attempts([row.run_id]).values() if it.is_paused]
+                for one in paused:
+                    self._ask(operators.unpause_activity, *which, one.scheduled_event_id, "", check=_anything)
+                released = released or bool(paused)
+                continue
+            released = True
+        return released
 
     def _disturb(self) -> bool:
         """Take one step of a troubled time."""
@@ -358,8 +376,8 @@ class World:
 
         def check(_: Any) -> None:
             said = [event for event in self._events(name, WorkflowExecutionSignaled) if event.input.tree == [word]]
-            if len(said) != 1:
-                self.watch.violated("I9", f"signal {word!r} was acknowledged and is there {len(said)} times")
+            if not said:
+                self.watch.violated("I9", f"signal {word!r} was acknowledged and is not there")
 
         self._ask(self.engine.requests.signal, name, None, what, _CONVERTER.encode([word]), check=check)
 
@@ -400,7 +418,71 @@ class World:
     def _fire(self) -> None:
         name = self._someone(calm_too=True)
         self._tell(f"somebody fires the next timer of {name}")
-        self._ask(self.engine.requests.fire, name, None, None, check=lambda _: None)
+        self._ask(self.engine.operators.fire, name, None, None, check=_anything)
+
+    def _start_again(self) -> None:
+        name = self._someone(calm_too=True)
+        if name is not None and self.started.get(name) is not None and self.started[name].done():
+            self._start(name)
+
+    def _pause(self) -> None:
+        name = self._someone(calm_too=True)
+        pauses = self.rng.random() < 0.5
+        self._tell(f"somebody {'pauses' if pauses else 'unpauses'} {name}")
+        kind = WorkflowExecutionPaused if pauses else WorkflowExecutionUnpaused
+
+        def check(is_done: Any) -> None:
+            if is_done and not self._events(str(name), kind):
+                self.watch.violated("I9", f"{kind.__name__} of {name} was acknowledged and is not there")
+
+        operators = self.engine.operators
+        self._ask(operators.pause if pauses else operators.unpause, name, None, "", check=check)
+
+    def _resume(self) -> None:
+        name = self._someone()
+        self._tell(f"somebody resumes {name}")
+        if name is not None:
+            self._ask(self.engine.operators.resume, name, None, check=_anything)
+
+    def _hold(self) -> None:
+        name, rng, operators = self._someone(calm_too=True), self.rng, self.engine.operators
+        number = str(rng.randint(1, 4))
+        what = rng.choice(["pauses", "unpauses", "retries"])
+        self._tell(f"somebody {what} activity {number} of {name}")
+        if what == "retries":
+            self._ask(operators.retry_now, name, None, None, check=_anything)
+        elif what == "pauses":
+            self._ask(operators.pause_activity, name, None, number, "", check=_anything)
+        else:
+            self._ask(operators.unpause_activity, name, None, number, "", check=_anything)
+
+    def _reset(self) -> None:
+        name, rng = self._someone(calm_too=True), self.rng
+        point = rng.choice(["first", "last", "last_failure", rng.randint(1, 12), rng.randint(1, 30)])
+        again = rng.choice(["signals", "none"])
+        self._tell(f"somebody resets {name} to {point}, again: {again}")
+        request = ResetRequest(point, "", again)
+        self._ask(self.engine.resetting.reset, name, None, request, check=lambda run: self._check_start([run]))
+
+    def _edit(self) -> None:
+        """Run the cell with other code: what it fits moves to it."""
+        self.version = REGISTRY.remember(self.rng.choice(VERSIONS))
+        number = VERSIONS.index(self.version)
+        self._tell(f"the cell with version {number} runs")
+
+        def check(trial: Any) -> None:
+            moved = {it.run_id for it in trial.checked if it.misfit is None}
+            if missing := moved - self.store.reader().pins(sorted(moved)).keys():
+                self.watch.violated("I9", f"runs {missing} were moved to version {number}, which is not recorded")
+
+        self._ask(self.engine.code_checks.run, Trial(self.version), check=check)
+
+    def _rewind(self) -> None:
+        name = self._someone()
+        if name is not None:
+            self._tell(f"somebody rewinds {name}")
+            rewind = self.engine.resetting.rewind
+            self._ask(rewind, name, None, "", check=lambda run: self._check_start([run]))
 
     def _query(self) -> None:
         name = self._someone(calm_too=True)
@@ -431,22 +513,13 @@ class World:
         self._tell(f"somebody updates {name} by {amount} as {update_id}, waits: {waits}")
 
         def check(found: Any) -> None:
-            kinds = [type(event).__name__ for event in self._of_update(name, update_id)]
+            history = self.store.histories.get(found.run.run_id, [])
+            kinds = [type(event).__name__ for event in history if getattr(event, "update_id", None) == update_id]
             expected = ["WorkflowExecutionUpdateAccepted", "WorkflowExecutionUpdateCompleted"][: 1 + waits]
             if kinds[: len(expected)] != expected or len(kinds) > 2:
                 self.watch.violated("I9", f"update {update_id} of {name} was answered {found}, recorded is {kinds}")
 
         self._ask(self.engine.updates.start, name, None, request, check=check)
-
-    def _of_update(self, name: str, update_id: str) -> list[Any]:
-        store = self.store
-        return [
-            event
-            for run_id, history in store.histories.items()
-            if store.workflow_ids[run_id] == name
-            for event in history
-            if getattr(event, "update_id", None) == update_id
-        ]
 
     # The end.
 
@@ -456,6 +529,8 @@ class World:
         if not program.is_calm:
             return
         closing = history[-1]
+        if isinstance(closing, WorkflowExecutionTerminated) and "goes on as run" in closing.reason:
+            return
         if not isinstance(closing, WorkflowExecutionCompleted):
             self.watch.violated("I12", f"run {run_id} of a calm program ended by {closing}")
         expected = [evaluate(op) for op in program.ops]
@@ -464,9 +539,8 @@ class World:
             self.watch.violated("I12", f"run {run_id} returned {closing.result}, not {expected}")
 
 
-class _Committing:
-    def __init__(self, commit: Callable[[Batch], None]) -> None:
-        self.commit = commit
+def _anything(_: Any) -> None:
+    """Any answer will do."""
 
 
 _TROUBLES: dict[str, tuple[int, Callable[[World], None]]] = {
@@ -479,6 +553,13 @@ _TROUBLES: dict[str, tuple[int, Callable[[World], None]]] = {
     "fire": (3, World._fire),
     "evict": (6, World._evict),
     "kill": (5, World._kill),
+    "start again": (4, World._start_again),
+    "pause": (3, World._pause),
+    "resume": (1, World._resume),
+    "hold": (4, World._hold),
+    "reset": (3, World._reset),
+    "rewind": (1, World._rewind),
+    "edit": (4, World._edit),
     "jump": (1, World._jump),
     "set back": (1, World._set_back),
 }
@@ -504,14 +585,19 @@ def simulate(seed: int) -> World:
             return world
     except LawBrokenError as error:
         assert world is not None
-        world.engine.die()
         raise LawBrokenError(explain(world, error)) from error
+    except Exception as error:
+        if world is not None:
+            error.add_note(explain(world, error))
+        raise
     finally:
+        if world is not None:
+            world.engine.die()
         clock.time = before[0]
         clock._chance.setstate(before[1])
 
 
-def explain(world: World, error: LawBrokenError) -> str:
+def explain(world: World, error: Exception) -> str:
     """Tell all that is needed to understand a broken law."""
     programs = [f"  {name} {program.options}: {program.ops}" for name, program in world.programs.items()]
     return "\n".join(

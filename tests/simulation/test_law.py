@@ -116,6 +116,13 @@ def answers(reader: Any, run_ids: list[str], workflow_ids: list[str], times: lis
         "pending_attempts": reader.pending_attempts(run_ids),
         "due": [sorted(reader.due(time)) for time in times],
         "next_deadline": [reader.next_deadline(time) for time in times],
+        "open_versions": reader.open_versions(["law"]),
+        "closing_events": reader.closing_events(run_ids),
+        "all_runs": reader.runs(run_ids),
+        "owes_something": reader.owes_something(),
+        "closings": reader.closings(run_ids),
+        "schedules": reader.schedules(),
+        "is_imported": [reader.is_imported(run_id) for run_id in run_ids],
         "definition": reader.latest_definition("workflow", "law"),
     }
 

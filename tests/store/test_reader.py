@@ -74,6 +74,15 @@ def test_the_latest_run_of_an_id_is_the_one_that_started_last(store, reader, sto
     assert {key: (row.run_id, row.status) for key, row in found.items()} == {"w": ("run-a", "Running")}
 
 
+def test_the_latest_run_counts_although_the_clock_was_set_back(store, reader, story):
+    """The one written last is the latest: a wall clock that was set back in between changes nothing."""
+    old, new = story("w", "run-b").started().completed(), story("w", "run-a")
+    new.now = old.now - 3600 * 1_000_000
+    new.started()
+    store.commit(old.batch), store.commit(new.batch)
+    assert reader.latest_runs(["w"])["w"].run_id == "run-a"
+
+
 def test_the_version_a_run_was_last_moved_to_is_its_version(store, reader, story):
     """The latest Pinned note counts, for the pins and for all that tells of a run; others keep that of their start."""
     moved, kept = story("moved").started(definition_hash="old"), story("kept").started(definition_hash="old")

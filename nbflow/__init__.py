@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     )
     from nbflow.client.batches import Batch, batch
     from nbflow.client.code_check import CodeCheck
-    from nbflow.client.default import code_check
+    from nbflow.client.default import code_check, replay
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
     from nbflow.notebook import load_ipython_extension, unload_ipython_extension
 
@@ -97,6 +97,7 @@ __all__ = [
     "patched",
     "query",
     "random",
+    "replay",
     "schedule",
     "schedules",
     "set_details",
@@ -121,7 +122,7 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
-    **dict.fromkeys(("CodeCheck", "code_check"), "nbflow.client"),
+    **dict.fromkeys(("CodeCheck", "code_check", "replay"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("Batch", "batch"), "nbflow.client.batches"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),

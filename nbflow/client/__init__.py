@@ -15,6 +15,7 @@ from nbflow.client.default import (
     import_history,
     open,  # noqa: A004  the public name
     opened_client,
+    replay,
     sql,
     timers,
     use_client,
@@ -41,6 +42,7 @@ __all__ = [
     "import_history",
     "open",
     "opened_client",
+    "replay",
     "schedule",
     "schedules",
     "show_code_checks",

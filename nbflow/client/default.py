@@ -16,6 +16,8 @@ from nbflow.exceptions import EngineClosedError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbflow.client.replays import Replay
+
 __all__ = [
     "close",
     "code_check",
@@ -27,6 +29,7 @@ __all__ = [
     "import_history",
     "open",
     "opened_client",
+    "replay",
     "sql",
     "timers",
     "use_client",
@@ -144,6 +147,42 @@ def sql(query: str, **parameters: Any) -> pd.DataFrame:
         The answer. Times are UTC.
     """
     return default_client().sql(query, parameters)
+
+
+def replay(id: Any, until: int | None = None, *, run_id: str | None = None, code: Any = None) -> Replay:  # noqa: A002  the public name
+    """Rebuild an execution, in memory, as it was at an event of its past. Nothing of it is touched.
+
+    Parameters
+    ----------
+    id
+        Workflow id, or a handle.
+    until
+        The event; default its last.
+    run_id
+        Which run; default the latest.
+    code
+        A workflow to replay it with; default the version it is pinned to.
+
+    Returns
+    -------
+    Replay
+        With ``locals`` and ``lines`` of everything that waits, ``pending``, ``commands``, ``result``, ``failure``;
+        ``.at(event_id)``, ``.step()`` and iteration go to other events, ``.query(name)`` asks the past.
+
+    Raises
+    ------
+    WorkflowNotFoundError
+        When there is no such execution.
+    ClientError
+        When it has no such event.
+    NondeterminismError
+        When the code does not fit the history.
+    """
+    from nbflow.client.replays import replay_of
+
+    if isinstance(id, WorkflowHandle):
+        return id.replay(until, code)
+    return replay_of(default_client(), id, run_id, until, code)
 
 
 def code_check(workflow: Any = None) -> CodeCheck | None:

@@ -44,6 +44,7 @@ from nbflow.exceptions import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbflow.client.replays import Replay
     from nbflow.engine.engine import Engine
     from nbflow.engine.execution import RunState
 
@@ -324,7 +325,7 @@ class WorkflowHandle(OperatorVerbs):
         """
         return UpdateHandle(self._client, self, id)
 
-    def query(self, name: str, *args: Any) -> Any:
+    def query(self, name: str, *args: Any, at: int | None = None) -> Any:
         """Ask the workflow's query handler; works on closed executions too.
 
         Parameters
@@ -333,6 +334,8 @@ class WorkflowHandle(OperatorVerbs):
             Name of the query.
         *args
             Its arguments.
+        at
+            The event at which it is asked: the answer is that of the past. Default now.
 
         Returns
         -------
@@ -344,7 +347,33 @@ class WorkflowHandle(OperatorVerbs):
         QueryError
             When there is no such handler, or it failed.
         """
+        if at is not None:
+            return self.replay(at).query(name, *args)
         return self._call(self._client.engine.requests.query, name, args)
+
+    def replay(self, until: int | None = None, code: Any = None) -> Replay:
+        """Rebuild the execution, in memory, as it was at an event; see :func:`nbflow.replay`.
+
+        Parameters
+        ----------
+        until
+            The event; default its last.
+        code
+            A workflow to replay it with; default the version it is pinned to.
+
+        Returns
+        -------
+        Replay
+            With ``locals``, ``lines``, ``pending``, ``commands``, ``result``, ``failure``.
+
+        Raises
+        ------
+        NondeterminismError
+            When the code does not fit the history.
+        """
+        from nbflow.client.replays import replay_of
+
+        return replay_of(self._client, self.workflow_id, self.run_id, until, code)
 
     def cancel(self, reason: str = "") -> None:
         """Ask the workflow to cancel: it may clean up. Nothing happens if it has closed."""

@@ -14,7 +14,7 @@ from typing import Any
 from nbflow.core.bridge import WorkflowGreenlet
 from nbflow.core.commands import SourceLine
 
-__all__ = ["is_user_code", "line_of_error", "line_of_task", "user_frames"]
+__all__ = ["frames_of_error", "is_user_code", "line_of_error", "line_of_task", "user_frames"]
 
 _OWN_FILES = __file__.rpartition("core")[0]
 _ASYNCIO_FILES = asyncio.__file__.rpartition("__init__")[0]
@@ -102,11 +102,22 @@ def line_of_error(error: BaseException) -> SourceLine | None:
     error
         With its traceback.
     """
-    found: SourceLine | None = None
+    frames = frames_of_error(error)
+    return SourceLine(frames[-1][0].f_code, frames[-1][1]) if frames else None
+
+
+def frames_of_error(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Return the frames of user code that an exception passed, each with the instruction, the innermost last.
+
+    Parameters
+    ----------
+    error
+        With its traceback.
+    """
+    found = []
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if is_user_code(code.co_filename):
-            found = SourceLine(code, trace.tb_lasti)
+        if is_user_code(trace.tb_frame.f_code.co_filename):
+            found.append((trace.tb_frame, trace.tb_lasti))
         trace = trace.tb_next
     return found

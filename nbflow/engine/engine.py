@@ -33,6 +33,7 @@ from nbflow.engine.execution import Execution, RunState
 from nbflow.engine.garbage import RestingCollector
 from nbflow.engine.interpreter import Interpreter
 from nbflow.engine.journal import Journal, refuse
+from nbflow.engine.material import MaterialRequests
 from nbflow.engine.operators import Operators
 from nbflow.engine.options import EngineOptions
 from nbflow.engine.output import OutputCapture
@@ -137,6 +138,7 @@ class Engine:
         self.schedules = Schedules(parts, self.requests, acts=options.schedules)
         self.schedule_requests = ScheduleRequests(self.schedules)
         self.resetting = Resetting(parts, self.residency, self.activities, self.requests, options.identity)
+        self.material = MaterialRequests(parts, self.requests)
         self.code_checks = CodeChecks(parts, self.residency, self.problems, self.requests.wait_for_time)
         self._reader = reader
         self._watchdog = Watchdog(

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         timers,
     )
     from nbflow.client.batches import Batch, batch
+    from nbflow.client.checking import check
     from nbflow.client.code_check import CodeCheck
     from nbflow.client.default import code_check, replay
     from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
@@ -76,6 +77,7 @@ __all__ = [
     "activity_info",
     "all_handlers_finished",
     "batch",
+    "check",
     "close",
     "code_check",
     "continue_as_new",
@@ -122,7 +124,7 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
     **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
-    **dict.fromkeys(("CodeCheck", "code_check", "replay"), "nbflow.client"),
+    **dict.fromkeys(("CodeCheck", "check", "code_check", "replay"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("Batch", "batch"), "nbflow.client.batches"),
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "nbflow.notebook"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbflow.client.checking import check
 from nbflow.client.client import Client
 from nbflow.client.code_check import CodeCheck
 from nbflow.client.default import (
@@ -30,6 +31,7 @@ __all__ = [
     "CodeCheck",
     "ScheduleHandle",
     "WorkflowHandle",
+    "check",
     "close",
     "code_check",
     "default_client",

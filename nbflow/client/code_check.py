@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,8 @@ class CodeCheck:
         True if those that it fits were moved to it; False if it was only tried.
     note
         Why nothing was tried, if so.
+    skipped
+        How many executions there are of workflows that are not defined here, by type.
 
     Attributes
     ----------
@@ -75,11 +77,13 @@ class CodeCheck:
         *,
         moved: bool = False,
         note: str = "",
+        skipped: Mapping[str, int] | None = None,
     ) -> None:
         self.workflow_type = workflow_type
         self.definition_hash = definition_hash
         self.moved = moved
         self.note = note
+        self.skipped = dict(skipped or {})
         self.fits = [execution for execution in executions if execution.misfit is None]
         self.misfits = [execution for execution in executions if execution.misfit is not None]
 
@@ -135,7 +139,8 @@ class CodeCheck:
         of = f" of {self.workflow_type}" if self.workflow_type else ""
         fit, unfit = len(self.fits), len(self.misfits)
         if not self.moved:
-            return f"the code fits {fit:,} of {_executions(fit + unfit)}{of}"
+            left_out = f"; {', '.join(self.skipped)} not defined here" if self.skipped else ""
+            return f"the code fits {fit:,} of {_executions(fit + unfit)}{of}{left_out}"
         if not unfit:
             return f"{_executions(fit)}{of} moved to the new code"
         stay = "stays" if unfit == 1 else "stay"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
+from nbflow.client.aside import aside
 from nbflow.client.handle import wait_for
 from nbflow.core.event_json import name_of
 from nbflow.core.events import HistoryEvent
@@ -16,11 +14,9 @@ from nbflow.core.failures import exception_of_failure
 from nbflow.core.payloads import Converter
 from nbflow.core.time_travel import Frame, Moment, Pending, Place, ProducedCommand, ask_past, moments
 from nbflow.engine.material import Material
-from nbflow.exceptions import ClientError, DeadlockError
+from nbflow.exceptions import ClientError
 
 __all__ = ["Replay", "replay_of"]
-
-T = TypeVar("T")
 
 _AT_ONCE = 200
 """Events looked at in one pass when somebody goes through all of them."""
@@ -93,9 +89,7 @@ class Replay:
         missing = [event_id for event_id in event_ids if event_id not in self._seen]
         if not missing:
             return
-        found = _aside(
-            lambda: moments(material.run_id, material.definition, self._converter, material.history, missing)
-        )
+        found = aside(lambda: moments(material.run_id, material.definition, self._converter, material.history, missing))
         if len(self._seen) + len(found) > _KEPT:
             self._seen.clear()
         self._seen.update(found)
@@ -236,9 +230,7 @@ class Replay:
             When there was no such handler, or it failed.
         """
         material = self._material
-        return _aside(
-            lambda: ask_past(material.run_id, material.definition, self._converter, self.events, (name, args))
-        )
+        return aside(lambda: ask_past(material.run_id, material.definition, self._converter, self.events, (name, args)))
 
     def __repr__(self) -> str:
         name = name_of(self.event)
@@ -259,25 +251,3 @@ class Replay:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
-
-
-def _aside(function: Callable[[], T]) -> T:
-    """Run workflow code on a thread of its own: the caller's may have a loop of its own running."""
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(function())
-        except BaseException as error:  # noqa: BLE001  handed to the caller
-            answer.set_exception(error)
-
-    thread = threading.Thread(target=run, name="nbflow-replay", daemon=True)
-    thread.start()
-    try:
-        found: T = wait_for(answer)
-    except KeyboardInterrupt:
-        if thread.is_alive():  # code that never yields would go on for good
-            error = ctypes.py_object(DeadlockError)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), error)
-        raise
-    return found

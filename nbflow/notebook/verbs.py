@@ -11,6 +11,7 @@ from nbflow.client import Client, default_client
 from nbflow.client.handle import WorkflowHandle
 from nbflow.exceptions import ConfigurationError
 from nbflow.notebook.arguments import Arguments
+from nbflow.notebook.code_verbs import CODE_VERBS
 from nbflow.notebook.display import Facts, Said
 from nbflow.notebook.operator_verbs import OPERATOR_VERBS
 from nbflow.notebook.schedule_verbs import SCHEDULE_USAGE, run_schedule_verb
@@ -20,6 +21,7 @@ from nbflow.widgets.snapshot import read_counts
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 __all__ = ["VERBS", "run_verb"]
 
@@ -182,5 +184,6 @@ VERBS: dict[str, Verb] = {
     "schedule": Verb(
         SCHEDULE_USAGE, "schedules, the one that acts next first, and what to do with one", run_schedule_verb
     ),
+    **CODE_VERBS,
     "help": Verb("", "this list", _help),
 }

@@ -43,11 +43,12 @@ FROM event_log.events WHERE {AMONG}
 ORDER BY run_id, event_id
 """
 
-# a record from elsewhere only where there is no run of this store's own
+# The one written last (by their times an older run may look newer, if the wall clock was set back in between);
+# a record from elsewhere only where there is no run of this store's own.
 NEWEST_RUNS = f"""
-SELECT arg_max(run_id, (is_own, event_time, run_id))
+SELECT arg_max(run_id, (is_own, written))
 FROM (
-    SELECT workflow_id, run_id, event_time, run_id NOT IN {_IMPORTED} AS is_own
+    SELECT workflow_id, run_id, rowid AS written, run_id NOT IN {_IMPORTED} AS is_own
     FROM event_log.events
     WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
 )

@@ -26,12 +26,12 @@ SELECT run_id, event_type, event_id, event_time, attributes
 FROM event_log.events WHERE {AMONG} AND event_type IN {CLOSING}
 """
 
-# $1: the children's workflow ids, $2: the parents' run ids. Of a child's runs the last one counts.
+# $1: the children's workflow ids, $2: the parents' run ids. Of a child's runs the one written last counts.
 CLOSED_CHILDREN = f"""
 WITH runs AS (
     SELECT attributes ->> 'parent_run_id' AS parent_run_id,
         (attributes ->> 'parent_initiated_event_id')::INTEGER AS initiated_event_id,
-        arg_max(run_id, (event_time, run_id)) AS run_id
+        arg_max(run_id, rowid) AS run_id
     FROM event_log.events
     WHERE event_id = 1 AND workflow_id IN (SELECT unnest($1))
     AND (attributes ->> 'parent_run_id') IN (SELECT unnest($2))

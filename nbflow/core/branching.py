@@ -13,7 +13,11 @@ from nbflow.core.events import (
     ActivityTaskScheduled,
     ActivityTaskStarted,
     ActivityTaskTimedOut,
+    ChildWorkflowExecutionCanceled,
+    ChildWorkflowExecutionFailed,
     ChildWorkflowExecutionStarted,
+    ChildWorkflowExecutionTerminated,
+    ChildWorkflowExecutionTimedOut,
     HistoryEvent,
     RequestCancelExternalWorkflowExecutionInitiated,
     SignalExternalWorkflowExecutionInitiated,
@@ -23,7 +27,7 @@ from nbflow.core.events import (
     WorkflowExecutionPaused,
     WorkflowExecutionUnpaused,
 )
-from nbflow.core.failures import ACTIVITY, Failure
+from nbflow.core.failures import ACTIVITY, CHILD_WORKFLOW, Failure
 from nbflow.core.payloads import Payload
 from nbflow.exceptions import ClientError
 
@@ -40,6 +44,12 @@ __all__ = [
 
 _FAILURES = (ActivityTaskFailed, ActivityTaskTimedOut)
 _OUTCOMES = (ActivityTaskCompleted, *_FAILURES, ActivityTaskCanceled)
+_CHILD_FAILURES = (
+    ChildWorkflowExecutionFailed,
+    ChildWorkflowExecutionTimedOut,
+    ChildWorkflowExecutionCanceled,
+    ChildWorkflowExecutionTerminated,
+)
 _REMOTE = (
     StartChildWorkflowExecutionInitiated,
     RequestCancelExternalWorkflowExecutionInitiated,
@@ -73,16 +83,23 @@ def shared(history: Sequence[HistoryEvent], event_id: int) -> list[HistoryEvent]
     events = list(history[:event_id])
     while type(events[-1]) in CLOSING_EVENTS or type(events[-1]) is ActivityTaskStarted:
         events.pop()
+    under_way = _under_way(events)
+    if under_way is not None:
+        msg = (
+            f"at event {event_id} the {type(under_way).__name__} of event {under_way.event_id} is under way, and two "
+            f"runs can't wait for its answer; choose an earlier event, or one after the answer"
+        )
+        raise ClientError(msg)
+    return events
+
+
+def _under_way(events: Iterable[HistoryEvent]) -> HistoryEvent | None:
+    """Return the first child, or message to another execution, that has no answer among these events."""
+    events = list(events)
     answers = [it for it in events if it.initiated_attribute and type(it) is not ChildWorkflowExecutionStarted]
     answered = {getattr(event, str(event.initiated_attribute)) for event in answers}
-    for event in events:
-        if isinstance(event, _REMOTE) and event.event_id not in answered:
-            msg = (
-                f"at event {event_id} the {type(event).__name__} of event {event.event_id} is under way, and two runs "
-                f"can't wait for its answer; choose an earlier event, or one after the answer"
-            )
-            raise ClientError(msg)
-    return events
+    remote = (event for event in events if isinstance(event, _REMOTE) and event.event_id not in answered)
+    return next(remote, None)
 
 
 def last_reaction(history: Sequence[HistoryEvent]) -> int:
@@ -138,10 +155,14 @@ def rewind_point(history: Sequence[HistoryEvent]) -> tuple[int, frozenset[int]]:
         msg = "the execution is open and nothing failed: there is nothing to rewind; .reset(event_id) runs it again"
         raise ClientError(msg)
     failed = failed_work(history, failure)
-    if not failed:
-        return last_reaction(history), frozenset()
-    first = next(event for event in history if isinstance(event, _FAILURES) and event.scheduled_event_id in failed)
-    return _before(first), failed
+    points = [_before(it) for it in history if isinstance(it, _FAILURES) and it.scheduled_event_id in failed]
+    blamed = set(_blamed(failure))
+    points += [it.initiated_event_id - 1 for it in history if isinstance(it, _CHILD_FAILURES) and it.run_id in blamed]
+    point = min(points, default=last_reaction(history))
+    # children under way there are started anew with those that failed
+    while (child := _under_way(history[:point])) is not None:
+        point = child.event_id - 1
+    return point, failed
 
 
 def _failure(history: Sequence[HistoryEvent]) -> Failure | None:
@@ -170,7 +191,7 @@ def failed_work(history: Sequence[HistoryEvent], failure: Failure | None) -> fro
         that failed beside it.
     """
     outcomes = {event.scheduled_event_id: event for event in history if isinstance(event, _FAILURES)}
-    blamed = {event_id for event_id in _blamed(failure) if event_id in outcomes} if failure else set()
+    blamed = {event_id for event_id in _blamed(failure) if isinstance(event_id, int) and event_id in outcomes}
     if not blamed:
         last = history[last_reaction(history) - 1]
         if isinstance(last, (*_FAILURES, ActivityTaskCompleted)):
@@ -190,8 +211,12 @@ def _overlap(one: HistoryEvent, other: HistoryEvent) -> bool:
     return first < other.event_id and second < one.event_id
 
 
-def _blamed(failure: Failure | None) -> Iterator[int]:
+def _blamed(failure: Failure | None) -> Iterator[int | str]:
+    """Name what a failure comes from: activities by scheduled_event_id, children by run id."""
     while failure is not None:
+        if failure.kind == CHILD_WORKFLOW:
+            yield str(failure.info.get("run_id"))
+            return  # what lies behind is in the child's history
         if failure.kind == ACTIVITY and isinstance(failure.info.get("scheduled_event_id"), int):
             yield failure.info["scheduled_event_id"]
         for member in failure.info.get("exceptions") or ():

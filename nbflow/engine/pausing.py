@@ -209,11 +209,14 @@ class Pausing:
     def mended(self) -> list[tuple[RunState, Definition]]:
         """List suspended executions whose workflow has other code now than that which raised."""
         found = []
+        current: dict[str, Definition | None] = {}
         for run in list(self.suspended.values()):
             if run.status != "Suspended":
                 del self.suspended[run.run_id]
                 continue
-            definition = REGISTRY.current("workflow", run.workflow_type)
+            if run.workflow_type not in current:
+                current[run.workflow_type] = REGISTRY.current("workflow", run.workflow_type)
+            definition = current[run.workflow_type]
             known = run.definition_hash, self._tried.get(run.run_id)
             if definition is not None and definition.hash not in known:
                 found.append((run, definition))

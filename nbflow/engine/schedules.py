@@ -355,7 +355,7 @@ class Schedules:
             self._absent.discard(workflow_id)
             return workflow_id
         run = self.latest_run(workflow_id)
-        return None if run is not None and run.status in ("Running", "Suspended") else workflow_id
+        return None if run is not None and run.is_open else workflow_id
 
     def _end_running(self, schedule: Schedule, *, terminate: bool) -> None:
         """Have the run under way make room."""

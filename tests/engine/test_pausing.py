@@ -212,3 +212,25 @@ def test_retry_now_ends_a_backoff(env: WorkflowEnvironment) -> None:
     assert nbflow.sql("SELECT body->>'identity' AS who FROM notes").who[0].endswith("@nbflow")
     with pytest.raises(ClientError):
         pausable.start().retry_now()
+
+
+def test_a_paused_execution_is_moved_to_edited_code_and_goes_on_with_it(env: WorkflowEnvironment) -> None:
+    """The edit is tried on its history as on any other's; the end of the pause runs the new code."""
+
+    @workflow(name="edited_in_a_pause")
+    def before() -> object:
+        return nbflow.wait_for_signal("word")
+
+    handle = before.start()
+    handle.pause()
+    handle.signal("word", 1)
+
+    @workflow(name="edited_in_a_pause")
+    def after() -> object:
+        return nbflow.wait_for_signal("word"), paused_step(1)
+
+    nbflow.code_check("edited_in_a_pause")
+    assert handle.status == "Paused"
+    handle.unpause()
+    assert handle.result(timeout=10) == (1, 2)
+    assert replays(handle, env)

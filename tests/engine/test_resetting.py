@@ -406,3 +406,66 @@ def test_attempts_under_way_in_the_old_run_do_not_disturb_the_new_one(env: Workf
     new = old.reset(2)
     assert new.result(timeout=10) == f"{new.run_id}/1"
     assert old.status == "Terminated"
+
+
+# Children.
+
+
+@workflow
+def reset_child(x: int) -> int:
+    """Work, as a child."""
+    return resettable(x)
+
+
+@workflow
+def reset_parent() -> object:
+    """Have two children, one after the other."""
+    return resettable(10), reset_child(1), reset_child(2)
+
+
+def test_a_reset_is_refused_where_a_child_is_under_way(env: WorkflowEnvironment) -> None:
+    """Two runs can't wait for one child; before and after it, it works."""
+    old = reset_parent.start()
+    assert old.result(timeout=10) == (11, 2, 3)
+    started = events_of(old, "ChildWorkflowExecutionStarted")
+    with pytest.raises(ClientError, match=r"StartChildWorkflowExecutionInitiated .* under way"):
+        old.reset(started[1].event_id)
+    ran.clear()
+    new = old.reset(events_of(old, "ChildWorkflowExecutionCompleted")[0].event_id)
+    assert new.result(timeout=10) == (11, 2, 3)
+    assert ran == [2]
+    assert replays(new, env)
+
+
+def test_rewinding_starts_a_failed_child_again(env: WorkflowEnvironment) -> None:
+    """What completed before it is kept."""
+    down.add(2)
+    old = reset_parent.start()
+    with pytest.raises(WorkflowFailedError):
+        old.result(timeout=10)
+    ran.clear(), down.clear()
+    new = old.rewind()
+    assert new.result(timeout=10) == (11, 2, 3)
+    assert ran == [2]
+    assert replays(new, env)
+
+
+def test_a_paused_parent_gets_its_childs_outcome_when_it_goes_on(env: WorkflowEnvironment) -> None:
+    """The child runs on; its end is recorded in the pause."""
+
+    @workflow
+    def listening_child() -> object:
+        return nbflow.wait_for_signal("word")
+
+    @workflow
+    def waits_for_a_child() -> object:
+        return listening_child.options(id="reset-listening-child")(), resettable(1)
+
+    parent = waits_for_a_child.start()
+    wait_until(lambda: "ChildWorkflowExecutionStarted" in event_types(parent))
+    parent.pause()
+    nbflow.get("reset-listening-child").signal("word", 5)
+    wait_until(lambda: event_types(parent)[-1] == "ChildWorkflowExecutionCompleted")
+    parent.unpause()
+    assert parent.result(timeout=10) == (5, 2)
+    assert replays(parent, env)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -281,3 +283,43 @@ def test_the_view_of_updates() -> None:
         ["b", "never", "Accepted", "[]", None, None],
         ["c", "broken", "Failed", "[]", None, "out of order"],
     ]
+
+
+_KILLED = """
+import os, sys, nbflow
+from nbflow import activity, workflow
+
+@activity
+def slow_step(x):
+    os.kill(os.getpid(), 9) if sys.argv[1:] else None
+    return x
+
+@workflow
+def survivor():
+    total = []
+
+    @nbflow.update
+    def put(x):
+        total.append(slow_step(x))
+        nbflow.sleep(0.01)
+        return sum(total)
+
+    nbflow.wait_condition(lambda: total and nbflow.all_handlers_finished())
+    return total
+
+nbflow.open("s.duckdb")
+handle = survivor.options(id="k").start()
+print(handle.update("put", 3 if sys.argv[1:] else 99, id="u"), handle.result(timeout=30))
+"""
+
+
+def test_an_accepted_update_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """The process dies in the handler's activity; the next one, which asks with the same id, gets the answer."""
+    script = tmp_path / "main.py"
+    script.write_text(_KILLED)
+    outputs = []
+    for arguments in (["die"], []):
+        command = [sys.executable, str(script), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        outputs.append((done.returncode, done.stdout))
+    assert outputs == [(-9, ""), (0, "3 [3]\n")]

@@ -74,6 +74,26 @@ def test_a_subscription_charges_every_30_days_until_the_card_fails(run):
     ]
 
 
+def test_a_cart_answers_refuses_and_is_forgotten(run):
+    """Totals as items come, the same answer to the same request, two refusals, a receipt, and a cart left behind."""
+    lines = run("shopping_cart").splitlines()
+    assert lines[:8] == [
+        "teapot: 24.5",
+        "cups: 48.5",
+        "cups, asked again: 48.5",
+        "refused: ValueError: we have no samovar",
+        "refused: ValueError: 100 is too many of cup",
+        "- teapot: 24.50",
+        "- cup: 24.00",
+        "Ines paid 48.50",
+    ]
+    assert lines[8] == "Jon left 39.00 behind"
+    assert [line.split()[1:3] for line in lines[10:14]] == [
+        ["cart-ines", "add"], ["cart-ines", "add"], ["cart-ines", "checkout"], ["cart-jon", "add"],
+    ]  # fmt: skip
+    assert lines[14] == "['cart-ines']"
+
+
 def test_a_saga_undoes_in_reverse_order(run):
     """When the car can't be had, the hotel and then the flight are cancelled, and nothing stays booked."""
     first, left, _header, *rows = run("saga").splitlines()

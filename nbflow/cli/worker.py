@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from nbflow.runner.serving import Waiting
 
 _WORKER = """\
-Keep the executions and schedules of a store going, with no notebook: code comes from the store.
+Keep the executions and schedules of a store going, with no notebook: code comes from the store. With NB, what these
+notebooks or Python files define is loaded first: cells that only import, define and set plain values. What starts
+from then on runs that code; executions that are open keep theirs.
 
 The first SIGTERM or SIGINT ends it in order: no attempt begins any more, those under way may end within --grace.
 A second one ends it at once; attempts that were cut off are tried again at the next start.
@@ -35,6 +37,9 @@ def add_commands(verbs: Any) -> None:
     worker = verbs.add_parser("worker", help="keep executions and schedules going", description=_WORKER)
     worker.set_defaults(command=run_worker_command)
     _add_shared(worker, "print what happens as JSON lines to stdout")
+    worker.add_argument(
+        "definitions", metavar="NB", nargs="*", help="notebooks or .py files whose definitions go before the store's"
+    )
     tick = verbs.add_parser("tick", help="do what is due, then end", description=_TICK)
     tick.set_defaults(command=run_tick_command)
     _add_shared(tick, "print the result as JSON to stdout")
@@ -70,6 +75,11 @@ def run_worker_command(args: argparse.Namespace) -> int:
     from nbflow.runner.worker import WorkerOptions, run_worker
 
     reporter = _Reporter(sys.stderr, quiet=args.quiet, as_json=args.json)
+    if args.definitions:
+        from nbflow.runner.definition_cells import load_definitions
+
+        for path in args.definitions:
+            reporter.say(load_definitions(path))
     try:
         return run_worker(WorkerOptions(**_shared(args)), reporter)
     finally:

@@ -184,8 +184,8 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """True if nothing moves until a deadline or a caller comes; to be asked on the engine's thread."""
-        busy = self._inbox or not self.journal.is_idle or self.activities.running or self.residency.has_wanted
-        return not busy
+        waits = self._inbox or self.residency.has_wanted or self.between.is_busy or not self.journal.is_idle
+        return not (waits or self.activities.running)
 
     def close(self) -> None:
         """Commit what happened and stop; open executions go on at the next start. Safe to call twice.

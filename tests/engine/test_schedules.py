@@ -42,6 +42,21 @@ def scheduled_to_fail() -> None:
     raise nbflow.ApplicationError(f"after {before}")
 
 
+@nbflow.workflow
+def scheduled_in_parts(part: int = 1) -> int:
+    """Go on as new runs: three of 25 minutes each."""
+    nbflow.sleep("25m")
+    if part < 3:
+        nbflow.continue_as_new(part + 1)
+    return part
+
+
+@nbflow.workflow(retry=2)
+def scheduled_and_retried() -> None:
+    """Fail, as a whole, twice."""
+    raise OSError("no route")
+
+
 @pytest.fixture
 def env():
     """An engine whose time begins with the year."""
@@ -266,6 +281,32 @@ def test_jitter_puts_runs_off_and_names_them_by_the_spec(env):
     (run,) = handle.recent
     assert run.workflow_id == "shaken-2026-01-01T01:00:00Z"
     assert run.describe()["start_time"] >= about["next_time"]
+
+
+def test_runs_that_follow_one_another_count_as_one(tmp_path):
+    """The next time waits for the end of the last of them, also if they are seen by another process."""
+    with later(tmp_path / "s.duckdb", 0) as env:
+        nbflow.schedule("parts", scheduled_in_parts, every="1h", overlap="buffer_one")
+        env.sleep("1h30m")
+    with later(tmp_path / "s.duckdb", 1.6) as env:
+        env.sleep("25m")
+        handle = nbflow.get_schedule("parts")
+        assert (fates(handle)[1:], handle.describe()["running"]) == (
+            ["Fired 01", "Buffered 02"],
+            "parts-2026-01-01T01:00:00Z",
+        )
+        env.sleep("20m")
+        assert fates(handle)[-1] == "Fired 02"
+
+
+def test_a_schedule_pauses_only_when_the_last_retry_has_failed(env):
+    """A workflow's own retries come first."""
+    handle = nbflow.schedule("retried", scheduled_and_retried, every="1h", pause_on_failure=True)
+    env.sleep("1h0.5s")
+    assert handle.describe()["paused"] is False
+    env.sleep("1s")
+    assert handle.describe()["paused"] is True
+    assert len(nbflow.executions()) == 2
 
 
 # While no engine runs.

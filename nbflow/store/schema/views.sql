@@ -112,6 +112,7 @@ runs AS (
         from_json(started.attributes, '{
             "input": "JSON", "memo": "JSON", "search_attributes": "JSON", "definition_hash": "VARCHAR",
             "run_key": "VARCHAR", "parent_workflow_id": "VARCHAR", "parent_run_id": "VARCHAR",
+            "attempt": "INTEGER", "first_execution_run_id": "VARCHAR", "continued_execution_run_id": "VARCHAR",
             "reset_run_id": "VARCHAR", "reset_event_id": "INTEGER", "summary": "VARCHAR"
         }') AS start,
         closings.event_type AS closing_type,
@@ -173,7 +174,14 @@ SELECT
     -- the run whose first events it shares, and the last of them
     start.reset_run_id AS reset_run_id,
     start.reset_event_id AS reset_event_id,
-    start.summary AS summary
+    start.summary AS summary,
+    -- the runs that follow one another: continue-as-new, and retries of the workflow
+    start.attempt AS attempt,
+    coalesce(start.first_execution_run_id, run_id) AS first_run_id,
+    start.continued_execution_run_id AS previous_run_id,
+    CASE WHEN closing_type IN (
+        'WorkflowExecutionContinuedAsNew', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut'
+    ) THEN closed ->> 'new_execution_run_id' END AS next_run_id
 FROM runs;
 
 CREATE OR REPLACE VIEW nbflow.timers AS
@@ -387,13 +395,20 @@ CREATE OR REPLACE VIEW nbflow.failures AS
 WITH recorded AS (
     SELECT
         failed.workflow_id, failed.run_id, failed.event_id, failed.event_time AS time,
-        CASE WHEN starts_with(failed.event_type, 'WorkflowExecution') THEN 'execution' ELSE 'activity' END AS failed,
-        scheduled.name AS activity_type, failed.initiated_event_id AS scheduled_event_id, NULL AS attempt,
+        CASE
+            WHEN starts_with(failed.event_type, 'WorkflowExecution') THEN 'execution'
+            WHEN starts_with(failed.event_type, 'Child') THEN 'child'
+            ELSE 'activity'
+        END AS failed,
+        CASE WHEN starts_with(failed.event_type, 'Activity') THEN scheduled.name END AS activity_type,
+        failed.initiated_event_id AS scheduled_event_id, NULL AS attempt,
         failed.attributes -> 'failure' AS failure
     FROM event_log.events AS failed
     LEFT JOIN event_log.events AS scheduled
         ON scheduled.run_id = failed.run_id AND scheduled.event_id = failed.initiated_event_id
-    WHERE failed.event_type IN ('WorkflowExecutionFailed', 'ActivityTaskFailed', 'ActivityTaskTimedOut')
+    WHERE failed.event_type IN (
+        'WorkflowExecutionFailed', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ChildWorkflowExecutionFailed'
+    )
         -- what suspended an execution
         OR (failed.event_type = 'WorkflowExecutionPaused' AND (failed.attributes -> 'failure') IS NOT NULL)
     UNION ALL
@@ -500,23 +515,81 @@ LEFT JOIN completed ON completed.run_id = accepted.run_id AND completed.initiate
 LEFT JOIN closed ON closed.run_id = accepted.run_id
 WHERE accepted.event_type = 'WorkflowExecutionUpdateAccepted';
 
--- Children and schedules have their columns before there are such events.
+-- A row for each child that was asked for. Its last run tells how it stands, also after the parent has closed.
 CREATE OR REPLACE VIEW nbflow.children AS
+WITH outcomes AS (
+    SELECT run_id, initiated_event_id, event_type, event_time, attributes
+    FROM event_log.events
+    WHERE event_type IN (
+        'StartChildWorkflowExecutionFailed', 'ChildWorkflowExecutionCompleted', 'ChildWorkflowExecutionFailed',
+        'ChildWorkflowExecutionCanceled', 'ChildWorkflowExecutionTimedOut', 'ChildWorkflowExecutionTerminated'
+    )
+),
+started AS (
+    SELECT
+        attributes ->> 'parent_run_id' AS parent_run_id,
+        (attributes ->> 'parent_initiated_event_id')::INTEGER AS initiated_event_id,
+        arg_min(run_id, (event_time, run_id)) AS first_run_id,
+        arg_max(run_id, (event_time, run_id)) AS last_run_id,
+        min(event_time) AS start_time
+    FROM event_log.events
+    WHERE event_id = 1 AND attributes LIKE '%"parent_run_id"%'
+    GROUP BY ALL
+),
+closings AS (
+    SELECT run_id, event_type, event_time, attributes
+    FROM event_log.events
+    WHERE event_type IN (
+        'WorkflowExecutionCompleted', 'WorkflowExecutionFailed', 'WorkflowExecutionTimedOut',
+        'WorkflowExecutionCanceled', 'WorkflowExecutionTerminated', 'WorkflowExecutionContinuedAsNew'
+    )
+),
+joined AS (
+    SELECT
+        initiated.workflow_id, initiated.run_id, initiated.event_id, initiated.name,
+        initiated.attributes AS initiated,
+        started.first_run_id, started.last_run_id, started.start_time,
+        outcomes.event_type = 'StartChildWorkflowExecutionFailed' AS is_refused,
+        coalesce(outcomes.event_type[23:], closings.event_type[18:]) AS closed_as,
+        coalesce(outcomes.event_time, closings.event_time) AS close_time,
+        coalesce(outcomes.attributes, closings.attributes) AS closed
+    FROM event_log.events AS initiated
+    LEFT JOIN outcomes ON outcomes.run_id = initiated.run_id AND outcomes.initiated_event_id = initiated.event_id
+    LEFT JOIN started ON started.parent_run_id = initiated.run_id AND started.initiated_event_id = initiated.event_id
+    LEFT JOIN closings ON closings.run_id = started.last_run_id
+    WHERE initiated.event_type = 'StartChildWorkflowExecutionInitiated'
+)
 SELECT
-    NULL::VARCHAR AS workflow_id,
-    NULL::VARCHAR AS run_id,
-    NULL::INTEGER AS initiated_event_id,
-    NULL::VARCHAR AS child_workflow_id,
-    NULL::VARCHAR AS child_run_id,
-    NULL::VARCHAR AS workflow_type,
-    NULL::VARCHAR AS status,
-    NULL::TIMESTAMPTZ AS start_time,
-    NULL::TIMESTAMPTZ AS close_time,
-    NULL::JSON AS input,
-    NULL::JSON AS result,
-    NULL::VARCHAR AS failure_type,
-    NULL::VARCHAR AS failure_message
-WHERE false;
+    workflow_id,
+    run_id,
+    event_id AS initiated_event_id,
+    initiated ->> 'workflow_id' AS child_workflow_id,
+    first_run_id AS child_run_id,
+    name AS workflow_type,
+    CASE
+        WHEN is_refused THEN 'StartFailed'
+        WHEN closed_as IS NOT NULL THEN closed_as
+        WHEN first_run_id IS NOT NULL THEN 'Running'
+        ELSE 'Initiated'
+    END AS status,
+    make_timestamptz(start_time) AS start_time,
+    make_timestamptz(close_time) AS close_time,
+    initiated -> 'input' AS input,
+    CASE WHEN closed_as = 'Completed' THEN closed -> 'result' END AS result,
+    CASE
+        WHEN is_refused THEN closed ->> 'cause'
+        WHEN closed_as = 'Failed' THEN closed ->> '$.failure.type'
+        WHEN closed_as = 'TimedOut' THEN 'TimeoutError'
+        WHEN closed_as = 'Terminated' THEN 'TerminatedError'
+        WHEN closed_as = 'Canceled' THEN 'CancelledError'
+    END AS failure_type,
+    CASE
+        WHEN is_refused THEN 'an execution has this id already'
+        WHEN closed_as = 'Failed' THEN closed ->> '$.failure.message'
+    END AS failure_message,
+    initiated ->> 'parent_close_policy' AS parent_close_policy,
+    last_run_id AS last_child_run_id
+FROM joined;
 
 -- One row a schedule that has not been deleted: its last row tells how it stands, its last change what it is.
 CREATE OR REPLACE VIEW nbflow.schedules AS

@@ -17,6 +17,7 @@ from nbflow.testing import WorkflowEnvironment
 
 assert commits  # the fixture
 
+
 def settled() -> list[Any]:
     """Wait until everybody who can end has ended; return how often what happened, by workflow type."""
     for workflow_id in nbflow.sql("SELECT DISTINCT workflow_id FROM executions")["workflow_id"]:

@@ -7,7 +7,8 @@ execution ends with a task that has started: whether the code has answered to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from nbflow.core import events as e
@@ -16,6 +17,7 @@ from nbflow.core.replay import activations
 from nbflow.core.workflow_tasks import OWN_FLAG, SINGLE_BATCH, has_workflow_tasks
 from nbflow.exceptions import HistoryFormatError
 from nbflow.interchange.event_json import write_event
+from nbflow.interchange.event_table import ATTRIBUTES
 from nbflow.interchange.kinds import Context
 from nbflow.interchange.payload_json import LoadBlob, to_payload
 from nbflow.interchange.side_effects import with_side_effects_as_patches
@@ -25,7 +27,12 @@ __all__ = ["HEADER", "KEPT_IN_HEADER", "temporal_history"]
 HEADER = "nbflow"
 """Name of the header field of WorkflowExecutionStarted that keeps what Temporal has no word for."""
 
-KEPT_IN_HEADER = ("random_seed", "scheduling_rule", "definition_hash", "run_key", "on_error")
+KEPT_IN_HEADER = tuple(
+    own.name
+    for own in fields(WorkflowExecutionStarted)
+    if own.name not in {"event_id", "event_time", *(row[0] for row in ATTRIBUTES[WorkflowExecutionStarted])}
+)
+"""Attributes of the start that Temporal has no word for: seed, definition hash, run key …"""
 
 CORE_FLAGS = (1, 2, 3, 4)
 """Rules of Temporal's Core, on the first completed task: without them its replayer checks no ids and types."""
@@ -73,7 +80,7 @@ def temporal_history(history: Sequence[HistoryEvent], run_id: str, load_blob: Lo
             completed = event_id
         _refer_to_task(tree, event, completed)
         trees.append(tree)
-    _tell_identity(trees[0], history[0], run_id)
+    _tell_identity(trees[0], history[0], run_id, context.ids)
     return {"events": trees}
 
 
@@ -86,12 +93,16 @@ def _refer_to_task(tree: dict[str, Any], event: HistoryEvent, completed: int) ->
         attributes["acceptedRequestSequencingEventId"] = str(completed - 2)
 
 
-def _tell_identity(tree: dict[str, Any], started: WorkflowExecutionStarted, run_id: str) -> None:
+def _tell_identity(
+    tree: dict[str, Any], started: WorkflowExecutionStarted, run_id: str, ids: Mapping[int, int]
+) -> None:
     attributes = tree["workflowExecutionStartedEventAttributes"]
     attributes["originalExecutionRunId"] = run_id
     attributes.setdefault("firstExecutionRunId", run_id)
     attributes["workflowTaskTimeout"] = "10s"
     own = {name: getattr(started, name) for name in KEPT_IN_HEADER}
+    if started.reseeds:
+        own["reseeds"] = {str(ids[int(event_id)]): seed for event_id, seed in started.reseeds.items()}
     kept = {name: value for name, value in own.items() if value not in (None, "")}
     attributes["header"] = {"fields": {HEADER: to_payload(kept)}}
 

@@ -14,6 +14,7 @@ from nbflow.notebook.arguments import Arguments
 from nbflow.notebook.code_verbs import CODE_VERBS
 from nbflow.notebook.display import Facts, Said
 from nbflow.notebook.operator_verbs import OPERATOR_VERBS
+from nbflow.notebook.interchange_verbs import EXPORT_USAGE, IMPORT_USAGE, run_export_verb, run_import_verb
 from nbflow.notebook.schedule_verbs import SCHEDULE_USAGE, run_schedule_verb
 from nbflow.notebook.verb import Verb, take_handle
 from nbflow.widgets.look import moment
@@ -185,5 +186,9 @@ VERBS: dict[str, Verb] = {
         SCHEDULE_USAGE, "schedules, the one that acts next first, and what to do with one", run_schedule_verb
     ),
     **CODE_VERBS,
+    "export": Verb(
+        EXPORT_USAGE, "an execution's history as JSON, for Temporal's tools or another store", run_export_verb
+    ),
+    "import": Verb(IMPORT_USAGE, "histories of Temporal, or of nbflow, into the store", run_import_verb),
     "help": Verb("", "this list", _help),
 }

@@ -125,6 +125,8 @@ class _Hosted(HostedInstance):
         self._instance: WorkflowInstance | None = None
         self._last_event_id = 0
         self._timers: dict[int, int] = {}
+        self._reseeds: list[tuple[int, int]] = []
+        """New seeds of a run that was reset, each by the id of the exported event from which on it holds."""
         self.run_id = det.info.run_id
         self.time = 0
 
@@ -186,6 +188,8 @@ class _Hosted(HostedInstance):
                 self._note_patch(self._instance, job.notify_has_patch.patch_id)
             elif job.HasField("update_random_seed"):
                 self._instance.random().seed(job.update_random_seed.randomness_seed)
+        while self._reseeds and self._reseeds[0][0] <= act.history_length:
+            self._instance.random().seed(self._reseeds.pop(0)[1])
         if any(job.HasField("initialize_workflow") for job in moves):
             # What comes with the start finds the handlers that the code has set up by then.
             updates = [job for job in moves if job.HasField("do_update")]
@@ -195,8 +199,9 @@ class _Hosted(HostedInstance):
         self._move(self._instance, moves, commands)
 
     def _new_instance(self, init: Any) -> WorkflowInstance:
-        definition_hash = own_header(init).get("definition_hash", "")
-        definition = self._runner.find_definition(init.workflow_type, definition_hash)
+        own = own_header(init)
+        self._reseeds = sorted((int(event_id), seed) for event_id, seed in own.get("reseeds", {}).items())
+        definition = self._runner.find_definition(init.workflow_type, own.get("definition_hash", ""))
         return WorkflowInstance(self.run_id, definition, self._runner.converter)
 
     def _move(self, instance: WorkflowInstance, jobs: list[Any], commands: Any) -> None:

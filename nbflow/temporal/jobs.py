@@ -95,7 +95,7 @@ def _started(execution: Execution, init: Any) -> Events:
     own = own_header(init)
     parent, root = init.parent_workflow_info, init.root_workflow
     yield WorkflowExecutionStarted(
-        **{"random_seed": init.randomness_seed, **own},
+        **{"random_seed": init.randomness_seed, **own, "reseeds": None},  # their event ids are not those of here
         event_id=execution.next_event_id(),
         event_time=init.start_time.ToMicroseconds(),
         workflow_type=init.workflow_type,

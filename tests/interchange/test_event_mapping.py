@@ -13,6 +13,7 @@ from nbflow.interchange import event_table, kinds
 from nbflow.interchange.event_json import read_event, write_event
 from nbflow.interchange.event_table import ATTRIBUTES
 from nbflow.interchange.kinds import Context, snake
+from nbflow.interchange.temporal_export import KEPT_IN_HEADER
 
 TIME = 1_760_000_000_123_456
 CAUSE = Failure(
@@ -63,7 +64,7 @@ SAMPLES = {
 }
 # what Temporal has no attribute for: it is told by another event or a header, or stays behind
 NOT_THERE = {
-    "WorkflowExecutionStarted": {"definition_hash", "random_seed", "scheduling_rule", "run_key", "on_error"},
+    "WorkflowExecutionStarted": set(KEPT_IN_HEADER),
     "WorkflowExecutionContinuedAsNew": {"retry_policy"},
     "WorkflowExecutionSignaled": {"external_initiated_event_id"},
     "WorkflowExecutionPaused": {"failure"},

@@ -78,10 +78,11 @@ def commands_of(history: Sequence[HistoryEvent]) -> list[HistoryEvent]:
 
 
 def _is_added_by_sdk(event: HistoryEvent, before: HistoryEvent) -> bool:
-    """Say whether it only makes a patch marker searchable."""
+    """Say whether it only makes a side effect searchable, which travels as a patch."""
     return (
         type(event) is UpsertWorkflowSearchAttributes
         and type(before) is MarkerRecorded
+        and before.marker_name == "side_effect"
         and set(event.search_attributes) == {_CHANGE_VERSION}
     )
 

@@ -37,6 +37,7 @@ KEPT_IN_HEADER = tuple(
 CORE_FLAGS = (1, 2, 3, 4)
 """Rules of Temporal's Core, on the first completed task: without them its replayer checks no ids and types."""
 _PAUSES = {e.WorkflowExecutionPaused: True, e.WorkflowExecutionUnpaused: False}
+_BEFORE_MESSAGES = (e.WorkflowExecutionStarted, e.WorkflowExecutionSignaled, e.WorkflowExecutionPaused)
 _ENDED_FROM_OUTSIDE = (e.WorkflowExecutionTerminated, e.WorkflowExecutionTimedOut)
 
 
@@ -145,18 +146,35 @@ def _with_workflow_tasks(history: Sequence[HistoryEvent]) -> list[HistoryEvent]:
     groups = list(activations(history))
     is_open = type(history[-1]) not in CLOSING_EVENTS
     is_paused = False
+    waiting: list[HistoryEvent] = []
     for position, group in enumerate(groups):
         arrived = [event for event in group if type(event) not in COMMAND_EVENTS]
         layout.events += [event for event in group if type(event) in COMMAND_EVENTS]
+        waiting += arrived
         accepted = [event for event in arrived if type(event) is e.WorkflowExecutionUpdateAccepted]
         layout.events += [event for event in arrived if event not in accepted]
         for event in arrived:
             is_paused = _PAUSES.get(type(event), is_paused)
         if not arrived or is_paused or isinstance(arrived[-1], _ENDED_FROM_OUTSIDE):
             continue
+        _check_order(waiting)
+        waiting = []
         is_last = position == len(groups) - 1
         layout.task(_code_time(group), accepted, is_answered=bool(accepted) or not (is_last and is_open))
     return layout.events
+
+
+def _check_order(arrived: Sequence[HistoryEvent]) -> None:
+    """Refuse what reached the code together in an order that a task can't tell: there, messages come first."""
+    others = False
+    for event in arrived:
+        if others and type(event) is e.WorkflowExecutionSignaled:
+            msg = (
+                f"event {event.event_id} is a signal that reached the code together with events before it, after a "
+                f"pause or a start delay; on Temporal it would come first. Export this history with --format json"
+            )
+            raise HistoryFormatError(msg)
+        others = others or type(event) not in _BEFORE_MESSAGES
 
 
 def _code_time(group: list[HistoryEvent]) -> int:

@@ -13,8 +13,8 @@ from nbflow.exceptions import ConfigurationError
 from nbflow.notebook.arguments import Arguments
 from nbflow.notebook.code_verbs import CODE_VERBS
 from nbflow.notebook.display import Facts, Said
-from nbflow.notebook.operator_verbs import OPERATOR_VERBS
 from nbflow.notebook.interchange_verbs import EXPORT_USAGE, IMPORT_USAGE, run_export_verb, run_import_verb
+from nbflow.notebook.operator_verbs import OPERATOR_VERBS
 from nbflow.notebook.schedule_verbs import SCHEDULE_USAGE, run_schedule_verb
 from nbflow.notebook.verb import Verb, take_handle
 from nbflow.widgets.look import moment

@@ -13,6 +13,7 @@ from nbflow.core import commands as c
 from nbflow.exceptions import WorkflowError
 from nbflow.interchange.kinds import MEMO, RETRY_POLICY, SEARCH_ATTRIBUTES, Context
 from nbflow.interchange.side_effects import side_effect_patch
+from nbflow.temporal.child_commands import CHILD_COMMANDS
 from nbflow.temporal.payloads import argument_protos, failure_proto, parsed, result_proto
 
 __all__ = ["command_proto"]
@@ -157,4 +158,5 @@ _COMMANDS: dict[type[c.Command], Callable[[WorkflowCommand, Any, int, str], None
     c.CompleteUpdate: _complete_update,
     c.UpsertSearchAttributes: _upsert,
     c.ModifyWorkflowProperties: _modify,
+    **CHILD_COMMANDS,
 }

@@ -24,6 +24,7 @@ from temporalio.converter import (
 from temporalio.worker import WorkflowInstance as HostedInstance
 from temporalio.worker import WorkflowInstanceDetails, WorkflowRunner
 
+from nbflow.core.child_handles import ChildWorkflowHandle, ExternalRequest
 from nbflow.core.commands import Command, record
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.events import HistoryEvent, TimerStarted, WorkflowTaskStarted
@@ -34,6 +35,7 @@ from nbflow.core.payloads import Converter
 from nbflow.core.workflow_tasks import OWN_FLAG, SINGLE_BATCH
 from nbflow.exceptions import MissingDefinitionError, NondeterminismError, WorkflowEvicted
 from nbflow.interchange.side_effects import side_effect_of
+from nbflow.temporal.child_commands import set_cancellation_type
 from nbflow.temporal.commands import command_proto
 from nbflow.temporal.jobs import events_of, own_header
 from nbflow.temporal.lanes import Lanes
@@ -246,7 +248,13 @@ class _Hosted(HostedInstance):
             self._runner.on_command(self.run_id, command)
         if isinstance(event, TimerStarted):
             self._timers[int(event.timer_id)] = event.event_id
-        return command_proto(command, event.event_id, self._info.task_queue)
+        request = instance.relations.requests.get(event.event_id)
+        child = instance.relations.children.get(event.event_id)
+        seq = (request.child.initiated_event_id if request is not None and request.child else None) or event.event_id
+        proto = command_proto(command, seq, self._info.task_queue)
+        if child is not None:
+            set_cancellation_type(proto, child.cancellation_type)
+        return proto
 
     def _answer(self, query: Any, answer: Any) -> None:
         assert self._instance is not None
@@ -270,6 +278,19 @@ class _Hosted(HostedInstance):
         """Number the next event."""
         self._last_event_id += 1
         return self._last_event_id
+
+    def child(self, seq: int) -> ChildWorkflowHandle | None:
+        """Return a child without an outcome."""
+        return self._instance.relations.children.get(seq) if self._instance else None
+
+    def request(self, seq: int) -> ExternalRequest | None:
+        """Return a request to another execution without an outcome."""
+        return self._instance.relations.requests.get(seq) if self._instance else None
+
+    def cancel_request_of(self, child: ChildWorkflowHandle) -> ExternalRequest | None:
+        """Return the request that asks a child to cancel."""
+        requests = self._instance.relations.requests.values() if self._instance else ()
+        return next((request for request in requests if request.child is child), None)
 
     def timer_event(self, seq: int) -> int:
         """Return the id of the event that started a timer."""

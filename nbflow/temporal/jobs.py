@@ -28,6 +28,7 @@ from nbflow.exceptions import WorkflowError
 from nbflow.interchange.kinds import MEMO, RETRY_STATE, SEARCH_ATTRIBUTES, Context
 from nbflow.interchange.payload_json import from_payload
 from nbflow.interchange.temporal_export import HEADER, KEPT_IN_HEADER
+from nbflow.temporal.child_jobs import CHILD_JOBS
 from nbflow.temporal.payloads import arguments_of, failure_of, keywords_of, memo_of, result_of
 
 __all__ = ["Execution", "events_of", "own_header"]
@@ -166,4 +167,5 @@ _JOBS: dict[str, Callable[[Execution, Any], Events]] = {
     "fire_timer": _timer_fired,
     "resolve_activity": _activity_resolved,
     "do_update": _update_accepted,
+    **CHILD_JOBS,
 }

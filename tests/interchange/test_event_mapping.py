@@ -66,12 +66,12 @@ SAMPLES = {
 NOT_THERE = {
     "WorkflowExecutionStarted": set(KEPT_IN_HEADER),
     "WorkflowExecutionContinuedAsNew": {"retry_policy"},
-    "WorkflowExecutionSignaled": {"external_initiated_event_id"},
+    "WorkflowExecutionSignaled": {"external_initiated_event_id", "with_start"},
     "WorkflowExecutionPaused": {"failure"},
     "ActivityTaskStarted": {"started_time"},
     "TimerStarted": {"fire_time"},
     "TimerFired": {"identity"},
-    "StartChildWorkflowExecutionInitiated": {"definition_hash", "start_delay"},
+    "StartChildWorkflowExecutionInitiated": {"definition_hash", "start_delay", "on_error"},
 }
 EACH_TYPE = pytest.mark.parametrize("name", EVENT_TYPES)
 

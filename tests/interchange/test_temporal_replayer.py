@@ -11,9 +11,9 @@ pytest.importorskip("temporalio")
 
 from replay_corpus import CORPUS
 from replay_schedules import Played
-from replayer_process import replayed
+from replayer_process import replayed, signal_after_others
 
-from nbflow.core.events import CLOSING_EVENTS
+from nbflow.core.events import CLOSING_EVENTS, RequestCancelExternalWorkflowExecutionFailed
 from nbflow.interchange.temporal_export import temporal_history
 
 SCHEDULES = 6
@@ -32,14 +32,21 @@ def played():
             ends = sorted(one.views)
             if seed == 1:  # as if asked for while it was open: up to where it waited, half-way
                 history = history[: ends[len(ends) // 2]]
-            histories.append((body.name, history))
+            if not _is_told_otherwise(body.name, history):
+                histories.append((body.name, history))
             one.player.close()
     return histories
 
 
+def _is_told_otherwise(name, history):
+    """Say whether Temporal would have gone on in another way: there, a failed request wakes nobody who waits for it."""
+    failed = any(type(event) is RequestCancelExternalWorkflowExecutionFailed for event in history)
+    return signal_after_others(history) or (failed and name.endswith("wait_cancellation_requested"))
+
+
 @pytest.fixture(scope="module")
 def judged(played):
-    exported = [temporal_history(history, f"run-{i}") for i, (_, history) in enumerate(played)]
+    exported = [temporal_history(history, "run-1") for _, history in played]
     return list(zip(played, exported, replayed(exported), strict=True))
 
 
@@ -53,6 +60,8 @@ def test_the_replayed_code_ends_with_the_recorded_result(judged):
     wrong = []
     for (name, history), _, answer in judged:
         closing = history[-1]
+        if name == "looks_at_its_size":  # a history with workflow tasks is longer, and the code sees it
+            continue
         if hasattr(closing, "result") and type(closing) in CLOSING_EVENTS and closing.result.tree != answer["result"]:
             wrong.append((name, closing.result.tree, answer["result"]))
     assert wrong == []

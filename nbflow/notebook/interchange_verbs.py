@@ -12,7 +12,7 @@ from nbflow.notebook.display import Said
 
 __all__ = ["EXPORT_USAGE", "IMPORT_USAGE", "run_export_verb", "run_import_verb"]
 
-EXPORT_USAGE = "ID [--format temporal|json] [--output FILE] [--run RUN]"
+EXPORT_USAGE = "ID [--format FORMAT] [--output FILE] [--run RUN]"
 IMPORT_USAGE = "[--id ID] [--run RUN] FILE ..."
 
 

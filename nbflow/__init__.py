@@ -17,7 +17,7 @@ from nbflow.authoring.describing import (
     upsert_memo,
     upsert_search_attributes,
 )
-from nbflow.authoring.in_activity import activity_info, heartbeat, track
+from nbflow.authoring.in_activity import activity_info, complete_later, heartbeat, track
 from nbflow.authoring.inside import (
     gather,
     info,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         export_history,
         failures,
         get,
+        get_activity,
         import_history,
         open,  # noqa: A004
         sql,
@@ -80,6 +81,7 @@ __all__ = [
     "check",
     "close",
     "code_check",
+    "complete_later",
     "continue_as_new",
     "deprecate_patch",
     "executions",
@@ -87,6 +89,7 @@ __all__ = [
     "failures",
     "gather",
     "get",
+    "get_activity",
     "get_handle",
     "get_schedule",
     "heartbeat",
@@ -123,7 +126,7 @@ __all__ = [
 
 _LATE = {
     **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
-    **dict.fromkeys(("export_history", "import_history", "timers"), "nbflow.client"),
+    **dict.fromkeys(("export_history", "get_activity", "import_history", "timers"), "nbflow.client"),
     **dict.fromkeys(("CodeCheck", "check", "code_check", "replay"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),
     **dict.fromkeys(("Batch", "batch"), "nbflow.client.batches"),

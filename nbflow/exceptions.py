@@ -23,6 +23,7 @@
     * ClientError                     a request could not be served
         * WorkflowNotFoundError       no such execution
         * WorkflowAlreadyStartedError an open execution has this id
+        * ActivityNotFoundError       no such activity, or its attempt is over
         * WorkflowClosedError         the execution can't take requests any more
         * WorkflowSuspendedError      its code raised, and it waits to be resumed
         * ScheduleNotFoundError       no such schedule
@@ -60,16 +61,17 @@ from datetime import timedelta
 from typing import Any
 
 __all__ = [
-    "ActivityCancelled", "ActivityError", "ApplicationError", "CancelledError", "ChildWorkflowError", "ClientError",
-    "CompleteLater", "ConfigurationError", "ContinueAsNew", "DeadlockError", "DefinitionError", "EngineClosedError",
-    "FailureError", "ForeignStoreError", "HistoryConflictError", "HistoryCorruptedError", "HistoryFormatError",
-    "MapError", "MissingDefinitionError", "NbflowError", "NondeterminismError", "NotInActivityError",
-    "NotInWorkflowError", "PayloadError", "QueryError", "ReadOnlyContextError", "ReplayMismatchError",
-    "ScheduleNotFoundError", "SqlError", "StoreCorruptedError", "StoreError", "StoreFullError", "StoreLockedError",
-    "StoreNotWritableError", "StoreVersionError", "TerminatedError", "TimeoutError", "UnknownUpdateError",
-    "UntrustedPayloadError", "UpdateLimitError", "WorkflowAlreadyStartedError", "WorkflowClosedError",
-    "WorkflowContinuedAsNewError", "WorkflowError", "WorkflowEvicted", "WorkflowFailedError",
-    "WorkflowNotFoundError", "WorkflowSuspendedError", "WorkflowUpdateFailedError",
+    "ActivityCancelled", "ActivityError", "ActivityNotFoundError", "ApplicationError", "CancelledError",
+    "ChildWorkflowError", "ClientError", "CompleteLater", "ConfigurationError", "ContinueAsNew", "DeadlockError",
+    "DefinitionError", "EngineClosedError", "FailureError", "ForeignStoreError", "HistoryConflictError",
+    "HistoryCorruptedError", "HistoryFormatError", "MapError", "MissingDefinitionError", "NbflowError",
+    "NondeterminismError", "NotInActivityError", "NotInWorkflowError", "PayloadError", "QueryError",
+    "ReadOnlyContextError", "ReplayMismatchError", "ScheduleNotFoundError", "SqlError", "StoreCorruptedError",
+    "StoreError", "StoreFullError", "StoreLockedError", "StoreNotWritableError", "StoreVersionError",
+    "TerminatedError", "TimeoutError", "UnknownUpdateError", "UntrustedPayloadError", "UpdateLimitError",
+    "WorkflowAlreadyStartedError", "WorkflowClosedError", "WorkflowContinuedAsNewError", "WorkflowError",
+    "WorkflowEvicted", "WorkflowFailedError", "WorkflowNotFoundError", "WorkflowSuspendedError",
+    "WorkflowUpdateFailedError",
 ]  # fmt: skip
 
 
@@ -551,6 +553,10 @@ class WorkflowSuspendedError(ClientError):
 
     def __reduce__(self) -> tuple[type[WorkflowSuspendedError], tuple[str, ...]]:
         return type(self), self.args[1:]
+
+
+class ActivityNotFoundError(ClientError):
+    """The activity that was to be completed from outside is not open, or the attempt that the token names is over."""
 
 
 class QueryError(ClientError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from nbflow.core.activity_context import ActivityInfo, current_activity, running_activity
+from nbflow.exceptions import CompleteLater
 
-__all__ = ["activity_info", "heartbeat", "track"]
+__all__ = ["activity_info", "complete_later", "heartbeat", "track"]
 
 T = TypeVar("T")
 _TRACKED = "nbflow.track"
@@ -40,6 +41,23 @@ def heartbeat(details: Any = None) -> None:
         Outside of activities.
     """
     current_activity("heartbeat").heartbeat(details)
+
+
+def complete_later() -> NoReturn:
+    """Leave the function without an outcome: somebody else completes the activity, by its task token.
+
+    Hand ``activity_info().task_token`` to them first. They call ``nbflow.get_activity(token).complete(value)``, or
+    ``.fail(error)``, or ``nbflow complete TOKEN VALUE`` in a shell. The activity's timeouts go on.
+
+    Raises
+    ------
+    CompleteLater
+        Always; it is no ``Exception``: let it pass.
+    NotInActivityError
+        Outside of activities.
+    """
+    current_activity("complete_later")
+    raise CompleteLater
 
 
 def track(iterable: Iterable[T], *, total: int | None = None) -> Iterator[T]:

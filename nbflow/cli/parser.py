@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from nbflow.cli import check, interchange, operating, reads, requests, run, schedules, worker
+from nbflow.cli import check, completions, interchange, operating, reads, requests, run, schedules, worker
 
-_COMMANDS = (run, reads, requests, operating, worker, schedules, interchange, check)
+_COMMANDS = (run, reads, requests, operating, completions, worker, schedules, interchange, check)
 
 
 class UsageProblem(Exception):  # noqa: N818  it is what a person did, told to them; nothing else catches it

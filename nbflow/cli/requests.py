@@ -50,7 +50,7 @@ def _add_name_and_arguments(parser: Any, kind: str) -> None:
 def run_signal(args: argparse.Namespace) -> int:
     """Send a signal."""
     with open_execution(args) as handle:
-        handle.signal(args.name, *map(_value, args.values))
+        handle.signal(args.name, *map(value_of, args.values))
         say(handle, f"signal {args.name!r} is recorded")
     return 0
 
@@ -58,7 +58,7 @@ def run_signal(args: argparse.Namespace) -> int:
 def run_query(args: argparse.Namespace) -> int:
     """Print the answer of a query."""
     with open_execution(args) as handle:
-        answer = handle.query(args.name, *map(_value, args.values))
+        answer = handle.query(args.name, *map(value_of, args.values))
     sys.stdout.write(json.dumps(jsonable(answer), indent=2) + "\n")
     return 0
 
@@ -68,7 +68,7 @@ def run_update(args: argparse.Namespace) -> int:
     from nbflow.exceptions import TimeoutError  # noqa: A004  Temporal's name for it
 
     with open_execution(args) as handle:
-        update = handle.start_update(args.name, *map(_value, args.values), id=args.update_id)
+        update = handle.start_update(args.name, *map(value_of, args.values), id=args.update_id)
         try:
             answer = update.result(timeout=args.timeout)
         except TimeoutError:
@@ -80,7 +80,8 @@ def run_update(args: argparse.Namespace) -> int:
     return 0
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Read an argument: JSON, or else text."""
     try:
         return json.loads(text)
     except ValueError:

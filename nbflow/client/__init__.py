@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbflow.client.activity_handle import AsyncActivityHandle, get_activity
 from nbflow.client.checking import check
 from nbflow.client.client import Client
 from nbflow.client.code_check import CodeCheck
@@ -27,6 +28,7 @@ from nbflow.client.places import default_store_path
 from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
 
 __all__ = [
+    "AsyncActivityHandle",
     "Client",
     "CodeCheck",
     "ScheduleHandle",
@@ -40,6 +42,7 @@ __all__ = [
     "export_history",
     "failures",
     "get",
+    "get_activity",
     "get_schedule",
     "import_history",
     "open",

@@ -33,6 +33,8 @@ class ActivityInfo:
         that can drop repeated requests.
     start_to_close_timeout, heartbeat_timeout
         Deadlines in seconds, or None.
+    task_token
+        Names this attempt for whoever completes it from outside, see ``nbflow.complete_later()``.
     """
 
     activity_id: str
@@ -47,6 +49,7 @@ class ActivityInfo:
     idempotency_key: str
     start_to_close_timeout: float | None = None
     heartbeat_timeout: float | None = None
+    task_token: str = ""
 
 
 class ActivityContext:

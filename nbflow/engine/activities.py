@@ -80,6 +80,8 @@ class Activities:
         self._blocked: list[ActivityTask] = []
         self.transactions: AttemptOwner = self
         """Hears of the outcomes of transactions."""
+        self.on_left_open: Callable[[ActivityTask], None]
+        """Hears of an attempt that waits to be completed from outside."""
         self.under_way = 0
         """Attempts that a runner has."""
 
@@ -208,6 +210,9 @@ class Activities:
         if attempt.is_abandoned:
             return
         task = attempt.task
+        if outcome.is_left_open and task.state == "Running":
+            self._leave_open(task)
+            return
         self._end_attempt(task)
         if task.state != "Running":
             return
@@ -224,6 +229,32 @@ class Activities:
         self._end_attempt(task)
         _forget(task)
         del task.execution.tasks[task.scheduled.event_id]
+
+    # Attempts that are completed from outside.
+
+    def _leave_open(self, task: ActivityTask) -> None:
+        """Take its place and thread from an attempt that somebody else will complete; its deadlines stay."""
+        deadlines, task.attempt_deadlines = task.attempt_deadlines, ()
+        self._end_attempt(task)
+        task.attempt_deadlines = deadlines
+        task.is_left_open = True
+        self.on_left_open(task)
+
+    def _leave_open_again(self, task: ActivityTask, pending: PendingAttempt) -> None:
+        """Go on waiting after a restart; while nobody could be heard, no heartbeat was missed."""
+        task.state, task.is_left_open = "Running", True
+        task.started_time, task.last_heartbeat = pending.left_open_since, self.clock.now()
+        self._watch_attempt(task)
+
+    def fail_from_outside(self, task: ActivityTask, failure: Failure) -> None:
+        """Let an attempt fail whose outcome somebody else tells."""
+        self._abandon(task)
+        self._on_failure(task, failure, "Failed")
+
+    def cancel_from_outside(self, task: ActivityTask) -> None:
+        """Settle an activity of which somebody else tells that it let its cancellation pass."""
+        self._abandon(task)
+        self._settle(task, lambda event_id, now: outcomes.canceled(task, event_id, now, was_started=True))
 
     def _end_attempt(self, task: ActivityTask) -> None:
         task.running = None
@@ -311,7 +342,7 @@ class Activities:
         """Tell the attempt under way, or settle what does not run."""
         if task.running is not None:
             self._runners[task.running.kind].cancel(task.running)
-        elif task.state != "Settled":
+        elif task.state != "Settled" and not task.is_left_open:  # whoever completes it hears by a heartbeat
             self._settle(task, lambda event_id, now: outcomes.canceled(task, event_id, now, was_started=False))
 
     def _watch_schedule(self, task: ActivityTask) -> None:
@@ -328,7 +359,7 @@ class Activities:
         is_to_start = timeout_type == TimeoutType.SCHEDULE_TO_START
         if is_to_start and (task.state == "Running" or task.attempt > 1):
             return
-        was_started = task.running is not None or task.attempt > 1
+        was_started = task.running is not None or task.attempt > 1 or task.is_left_open
         self._abandon(task)
         message = f"activity {timeout_type} timeout"
         failure = timeout_failure(timeout_type, message, task.latest_details, task.last_failure)
@@ -358,6 +389,11 @@ class Activities:
         self._on_failure(task, failure, "TimedOut")
 
     def _abandon(self, task: ActivityTask) -> None:
+        if task.is_left_open:
+            task.is_left_open = False
+            for deadline in task.attempt_deadlines:
+                deadline.cancel()
+            task.attempt_deadlines = ()
         if task.running is not None:
             attempt: Attempt = task.running
             self._runners[attempt.kind].abandon(attempt)
@@ -396,6 +432,12 @@ class Activities:
             if beat is not None and beat.attempt == task.attempt:
                 task.latest_details = beat.details
             self._lose(task)
+        elif pending.is_left_open:
+            task.attempt = pending.left_open_attempt
+            beat = pending.last_heartbeat
+            if beat is not None and beat.attempt == task.attempt:
+                task.latest_details = beat.details
+            self._leave_open_again(task, pending)
         elif task.cancel_requested_event_id is not None:
             self.post(self._cancel, task)
         elif pending.next_attempt_time is not None and pending.next_attempt_time > self.clock.now():

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from nbflow.core.activity_context import ActivityContext, ActivityInfo
 from nbflow.core.definitions import Definition
 from nbflow.core.payloads import Converter
+from nbflow.core.task_tokens import TaskToken
 from nbflow.engine.clock import Clock
 from nbflow.engine.execution import ActivityTask, Outcome
 from nbflow.engine.journal import Journal
@@ -100,6 +101,7 @@ class Attempt(ActivityContext):
             idempotency_key=f"{run.run_id}/{event.activity_id}",
             start_to_close_timeout=event.start_to_close_timeout,
             heartbeat_timeout=event.heartbeat_timeout,
+            task_token=TaskToken(*task.key, self.number).to_text(),
         )
 
     def heartbeat(self, details: Any) -> None:

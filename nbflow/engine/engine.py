@@ -27,6 +27,7 @@ from nbflow.engine.chains import Chains
 from nbflow.engine.clock import Clock, RealClock
 from nbflow.engine.code_checks import CodeChecks
 from nbflow.engine.commits import Commits, Tidying
+from nbflow.engine.completions import Completions
 from nbflow.engine.deadlines import Deadlines
 from nbflow.engine.definitions import Definitions
 from nbflow.engine.execution import Execution, RunState
@@ -132,6 +133,7 @@ class Engine:
         self.requests = Requests(parts, self.residency, self.problems, options.run_key, options.identity)
         self.chains = self.interpreter.chains = Chains(parts, self.requests)
         self.between = Between(parts, self.requests, self.residency, self._guarded, options.identity)
+        self.completions = Completions(parts, self.activities, self.requests)
         self.updates = Updates(parts, self.requests, options.identity)
         self.with_start = WithStart(self.requests, self.updates, self.journal)
         self.operators = Operators(parts, self.residency, self.activities, self.requests, options.identity)

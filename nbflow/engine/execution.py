@@ -114,6 +114,8 @@ class Outcome:
     failure: Failure | None = None
     conflict: bool = False
     """Of a transaction: another one was quicker, and this one may be made again."""
+    is_left_open: bool = False
+    """True if somebody else will complete the activity."""
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +146,8 @@ class ActivityTask:
     """Of the attempt under way, or of the backoff before the next."""
     running: Any = None
     """The runner's handle of the attempt under way."""
+    is_left_open: bool = False
+    """True while the attempt waits to be completed from outside; it has no place and no thread."""
     lane: Any = None
     """Where it runs, or waits to run."""
 

@@ -16,7 +16,7 @@ from nbflow.core.failures import failure_of_exception
 from nbflow.core.payloads import Payload
 from nbflow.core.restore import restore_definition
 from nbflow.engine.output import OutputCapture
-from nbflow.exceptions import ActivityCancelled
+from nbflow.exceptions import ActivityCancelled, CompleteLater
 from nbflow.store.codec import Codec
 
 __all__ = ["main"]
@@ -94,6 +94,8 @@ class _Worker:
             payload = self._codec.encode(result)
         except ActivityCancelled:
             return ("canceled",)
+        except CompleteLater:
+            return ("later",)
         except BaseException as error:  # noqa: BLE001  every way out of user code is an outcome
             return ("failed", failure_of_exception(error, self._codec).to_json())
         return ("completed", payload.text, _plain(payload))

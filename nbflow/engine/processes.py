@@ -118,6 +118,8 @@ class ProcessRunner(ThreadRunner):
                     return Outcome(failure=Failure.from_json(tree))
                 case ("canceled",):
                     return Outcome()
+                case ("later",):
+                    return Outcome(is_left_open=True)
 
     def _heartbeat(self, attempt: Attempt, text: str | None, blobs: list[tuple[str, str, bytes]]) -> bool:
         """Pass a heartbeat on; True if the worker shall cancel."""

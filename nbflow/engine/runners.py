@@ -21,7 +21,7 @@ from nbflow.core.payloads import Converter
 from nbflow.engine.attempt import Attempt
 from nbflow.engine.execution import Outcome
 from nbflow.engine.places import priority_of
-from nbflow.exceptions import ActivityCancelled, PayloadError
+from nbflow.exceptions import ActivityCancelled, CompleteLater, PayloadError
 
 __all__ = ["LoopRunner", "ThreadRunner", "outcome_of_exception", "run_in_thread"]
 
@@ -41,8 +41,10 @@ def outcome_of_exception(error: BaseException, converter: Converter, *, cancel_r
     Returns
     -------
     Outcome
-        Cancelled, or failed.
+        Cancelled, failed, or left open.
     """
+    if isinstance(error, CompleteLater):
+        return Outcome(is_left_open=True)
     if cancel_requested and isinstance(error, (ActivityCancelled, asyncio.CancelledError)):
         return Outcome()
     failure = failure_of_exception(error, converter)

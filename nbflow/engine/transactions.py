@@ -65,6 +65,8 @@ class TransactionRunner(ThreadRunner):
             broken = None if outcome.result is None else transaction.broken_by()
             if transaction.has_conflict:
                 outcome = Outcome(conflict=True)
+            elif outcome.is_left_open:
+                outcome = Outcome(failure=_not_later(attempt))
             elif broken is not None:
                 outcome = Outcome(failure=_aborted(attempt, broken))
         except BaseException:
@@ -92,6 +94,14 @@ def _aborted(attempt: Attempt, error: Exception) -> Failure:
         f"function went on; nothing of it was written. Let the error pass, or test before you write: {error}"
     )
     return Failure(message=message, kind=APPLICATION, info={"type": "TransactionAborted"}, cause=cause)
+
+
+def _not_later(attempt: Attempt) -> Failure:
+    message = (
+        f"transaction {attempt.definition.name} called complete_later(), but its writes commit with its outcome; "
+        f"nothing of it was written. Let an ordinary activity wait to be completed"
+    )
+    return Failure(message=message, kind=APPLICATION, info={"type": "DefinitionError", "non_retryable": True})
 
 
 class Transactions:

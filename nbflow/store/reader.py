@@ -267,7 +267,7 @@ def _payload(text: str | None) -> Payload | None:
 
 def _pending_attempt(row: tuple[Any, ...]) -> PendingAttempt:
     run_id, scheduled_event_id, activity_type, attempt, failure, next_time, details, dispatched, deferred = row[:9]
-    beat_attempt, beat_time, beat_details, paused = row[9:]
+    beat_attempt, beat_time, beat_details, paused, left_open_attempt, left_open_since = row[9:]
     beat = None
     if beat_attempt is not None:
         beat = HeartbeatRow(run_id, scheduled_event_id, beat_attempt, beat_time, _payload(beat_details))
@@ -283,4 +283,6 @@ def _pending_attempt(row: tuple[Any, ...]) -> PendingAttempt:
         deferred=deferred,
         last_heartbeat=beat,
         is_paused=paused,
+        left_open_attempt=left_open_attempt or 0,
+        left_open_since=left_open_since or 0,
     )

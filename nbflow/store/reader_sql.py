@@ -219,6 +219,13 @@ operated AS (
     FROM event_log.notes WHERE kind IN ('ActivityPaused', 'ActivityUnpaused', 'ActivityRetried') AND {AMONG}
     GROUP BY ALL
 ),
+left_open AS (
+    SELECT run_id, (body ->> 'scheduled_event_id')::INTEGER AS scheduled_event_id,
+        arg_max((body ->> 'attempt')::INTEGER, rowid) AS attempt,
+        arg_max((body ->> 'started_time')::BIGINT, rowid) AS started_time
+    FROM event_log.notes WHERE kind = 'CompleteLater' AND {AMONG}
+    GROUP BY ALL
+),
 beats AS (
     SELECT run_id, scheduled_event_id,
         arg_max({{'attempt': attempt, 'time': time, 'details': details}}, (attempt, time, rowid)) AS last
@@ -228,8 +235,9 @@ beats AS (
 SELECT open.run_id, open.event_id, open.name, coalesce(tried.attempt, 0), tried.failure,
     CASE WHEN operated.retried_time >= tried.ended_time THEN NULL ELSE tried.next_attempt_time END,
     tried.details, coalesce(dispatched.attempt, 0), open.deferred, last.attempt, last.time, last.details,
-    coalesce(operated.paused, false)
+    coalesce(operated.paused, false), left_open.attempt, left_open.started_time
 FROM open
+LEFT JOIN left_open ON left_open.run_id = open.run_id AND left_open.scheduled_event_id = open.event_id
 LEFT JOIN operated ON operated.run_id = open.run_id AND operated.scheduled_event_id = open.event_id
 LEFT JOIN tried ON tried.run_id = open.run_id AND tried.scheduled_event_id = open.event_id
 LEFT JOIN dispatched ON dispatched.run_id = open.run_id AND dispatched.scheduled_event_id = open.event_id

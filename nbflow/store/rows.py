@@ -204,6 +204,10 @@ class PendingAttempt(NamedTuple):
     last_heartbeat: HeartbeatRow | None
     is_paused: bool = False
     """True if an operator paused the activity."""
+    left_open_attempt: int = 0
+    """The last attempt that was left to be completed from outside; 0 if none was."""
+    left_open_since: int = 0
+    """When that attempt began."""
 
     @property
     def authorised_attempt(self) -> int:
@@ -212,8 +216,13 @@ class PendingAttempt(NamedTuple):
 
     @property
     def is_lost(self) -> bool:
-        """True if an attempt was allowed to start and nothing tells how it ended."""
-        return self.authorised_attempt > self.attempt
+        """True if an attempt was allowed to start, nothing tells how it ended, and nobody else was to tell."""
+        return self.authorised_attempt > self.attempt and not self.is_left_open
+
+    @property
+    def is_left_open(self) -> bool:
+        """True if the attempt under way waits to be completed from outside."""
+        return self.left_open_attempt > self.attempt
 
 
 class Counts(NamedTuple):

@@ -61,11 +61,13 @@ lengths AS (
 ),
 -- a pause that has a failure is a suspension: the code raised, and waits to be mended
 paused AS (
-    SELECT run_id, arg_max_null(attributes -> 'failure', event_id) AS failure
+    SELECT
+        run_id,
+        arg_max(event_type, event_id) = 'WorkflowExecutionPaused' AS is_paused,
+        arg_max_null(attributes -> 'failure', event_id) AS failure
     FROM event_log.events
     WHERE event_type IN ('WorkflowExecutionPaused', 'WorkflowExecutionUnpaused')
     GROUP BY run_id
-    HAVING arg_max(event_type, event_id) = 'WorkflowExecutionPaused'
 ),
 -- the version of its code that a run was last moved to
 pinned AS (
@@ -119,7 +121,7 @@ runs AS (
         closings.event_time AS close_time,
         closings.attributes AS closed,
         lengths.history_length,
-        paused.run_id AS paused_run_id,
+        paused.is_paused,
         paused.failure AS pause_failure,
         imported.backend,
         pinned.definition_hash AS pinned_hash,
@@ -141,7 +143,7 @@ SELECT
     CASE
         WHEN closing_type IS NOT NULL THEN closing_type[18:]
         WHEN pause_failure IS NOT NULL THEN 'Suspended'
-        WHEN paused_run_id IS NOT NULL THEN 'Paused'
+        WHEN is_paused THEN 'Paused'
         ELSE 'Running'
     END AS status,
     make_timestamptz(event_time) AS start_time,

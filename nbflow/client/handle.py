@@ -113,8 +113,12 @@ class WorkflowHandle(OperatorVerbs):
         return WorkflowHandle(self._client, run.workflow_id, run.run_id, run.workflow_type)
 
     def _call(self, request: Callable[..., None], *args: Any) -> Any:
-        run_id = self.run_id if self._is_pinned else ChainOf(self.run_id)
-        return wait_for(self._client.engine.submit(request, self.workflow_id, run_id, *args))
+        return wait_for(self._client.engine.submit(request, self.workflow_id, self.newest_run, *args))
+
+    @property
+    def newest_run(self) -> str:
+        """Where requests go: the newest run of those that continue this one, unless one was asked for."""
+        return self.run_id if self._is_pinned else ChainOf(self.run_id)
 
     def _look(self, request: Callable[..., None]) -> Any:
         return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from nbflow.client.waiting import wait_for
+from nbflow.client.waiting import POLL, wait_for
 from nbflow.core.durations import Duration, parse_duration
 from nbflow.core.failures import exception_of_failure
 from nbflow.core.payloads import Converter
@@ -91,9 +94,25 @@ class UpdateHandle:
             outcome.failure, codec
         )
 
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait without blocking the caller's loop, and return what the handler returned."""
+        return self._await().__await__()
+
+    async def _await(self) -> Any:
+        if self._answer is None or self._answer.outcome is None:
+            future = asyncio.wrap_future(self._ask())
+            while not future.done():  # waking often enough for an interrupt to get through
+                await asyncio.wait({future}, timeout=POLL)
+            self._answer = future.result()
+        return self.result()
+
+    def _ask(self) -> Future[Any]:
+        engine = self._client.engine
+        run_id = self._answer.run.run_id if self._answer else self.workflow.newest_run
+        return engine.submit(engine.updates.result, self.workflow.workflow_id, run_id, self.id)
+
     def _wait(self, timeout: Duration | None) -> UpdateAnswer:
-        engine, workflow = self._client.engine, self.workflow
-        answer = engine.submit(engine.updates.result, workflow.workflow_id, workflow.run_id, self.id)
+        answer = self._ask()
         seconds = None if timeout is None else parse_duration(timeout)
         try:
             return wait_for(answer, seconds)  # type: ignore[no-any-return]

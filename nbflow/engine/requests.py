@@ -455,6 +455,7 @@ class Requests:
         """Tell those who wait for a run why it will not close by itself, once that is durable."""
         for answer in self._waiting.pop(run.run_id, ()):
             self._journal.answer_later(answer, _raiser(error))
+        self.updates.tell_waiting(run, error)
 
     def wait_for_time(self, answer: Answer) -> None:
         """Note somebody who waits for the clock, not for an execution, to be told if the engine stops."""

@@ -268,6 +268,8 @@ class Resetting:
                 self._fire_twin(execution, timers[event.started_event_id])
 
     def _deliver_again(self, execution: Execution, event: HistoryEvent) -> None:
+        if isinstance(event, WorkflowExecutionSignaled):  # the new run's start was without it
+            event = dataclasses.replace(event, with_start=None)
         self._interpreter.deliver(
             execution, lambda event_id, now: [dataclasses.replace(event, event_id=event_id, event_time=now)]
         )

@@ -208,7 +208,10 @@ class Updates:
     def _attach(self, execution: Execution, update_id: str, answer: Answer, *, waits: bool) -> None:
         update = execution.instance.updates.accepted[update_id]
         found = UpdateAnswer(execution.run, update_id, update.accepted.update_name, update.outcome)
-        if update.outcome is None and waits:
+        suspension = self._requests.suspension(execution.run)
+        if update.outcome is None and waits and suspension is not None:
+            self._journal.answer_later(answer, _raiser(suspension))
+        elif update.outcome is None and waits:
             self._wait(_Waiting(answer, execution.run, update_id, update.accepted.update_name))
         else:
             self._journal.answer(answer, found)
@@ -255,6 +258,11 @@ class Updates:
         for _, answer in self._before_begin.pop(run.run_id, ()):
             error = WorkflowClosedError(run.workflow_id, run.run_id, run.status)
             self._journal.answer_later(answer, _raiser(error))
+
+    def tell_waiting(self, run: RunState, error: Exception) -> None:
+        """Tell those who wait why an update will not end by itself; it may end when the execution is mended."""
+        for one in self._waiting.pop(run.run_id, ()):
+            self._journal.answer_later(one.answer, _raiser(error))
 
     def on_problem(self, run: RunState, error: Exception) -> None:
         """Tell those who wait that the execution can't go on as it is."""

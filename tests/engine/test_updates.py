@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from nbflow.exceptions import (
     TimeoutError,  # noqa: A004  Temporal's name for it
     UpdateLimitError,
     WorkflowClosedError,
+    WorkflowSuspendedError,
     WorkflowUpdateFailedError,
 )
 from nbflow.testing import WorkflowEnvironment
@@ -323,3 +325,82 @@ def test_an_accepted_update_goes_on_after_a_kill(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         outputs.append((done.returncode, done.stdout))
     assert outputs == [(-9, ""), (0, "3 [3]\n")]
+
+
+@pytest.mark.usefixtures("env")
+def test_updates_follow_an_execution_that_continues_as_new() -> None:
+    """Requests go to the newest run; the handle of an update stays with its run."""
+
+    @workflow
+    def turning(turn: int = 0) -> None:
+        told: list[int] = []
+
+        @nbflow.update
+        def tell(x: int) -> int:
+            told.append(x)
+            return turn * 10 + x
+
+        nbflow.wait_condition(lambda: told)
+        if turn < 2:
+            nbflow.continue_as_new(turn + 1)
+
+    handle = turning.start()
+    updates = [handle.start_update("tell", x, id=f"u{x}") for x in (1, 2, 3)]
+    assert [update.result(timeout=5) for update in updates] == [1, 12, 23]
+    assert handle.result(timeout=5) is None
+
+
+@pytest.mark.usefixtures("env")
+def test_an_update_of_a_suspended_execution() -> None:
+    """Who waits is told why it does not end, and so is who asks later; a new one is refused."""
+
+    @workflow(on_error="suspend")
+    async def stops() -> None:
+        begun: list[int] = []
+
+        @nbflow.update(unfinished_policy="abandon")
+        async def begin() -> None:
+            begun.append(1)
+            await nbflow.sleep("1 day")
+
+        await nbflow.wait_condition(lambda: begun)
+        await nbflow.sleep("1 hour")
+        msg = "stop"
+        raise RuntimeError(msg)
+
+    handle = stops.start()
+    update = handle.start_update("begin", id="u")
+    for ask in (update.result, lambda: handle.get_update("u").result()):
+        with pytest.raises(WorkflowSuspendedError, match="stop"):
+            ask()
+    with pytest.raises(ClientError, match="takes no updates"):
+        handle.update("begin")
+
+
+@pytest.mark.usefixtures("env")
+def test_an_update_can_be_awaited() -> None:
+    """From a notebook's own loop, without blocking it."""
+    handle = basket.start()
+
+    async def ask() -> Any:
+        return await handle.start_update("add", "plum")
+
+    assert asyncio.run(ask()) == 4
+
+
+@pytest.mark.usefixtures("env")
+def test_a_handler_can_not_continue_as_new() -> None:
+    """The update fails for it; the execution lives on."""
+
+    @workflow
+    def stays() -> None:
+        @nbflow.update
+        def leave() -> None:
+            nbflow.continue_as_new()
+
+        nbflow.wait_condition(lambda: False)
+
+    handle = stays.start()
+    with pytest.raises(WorkflowUpdateFailedError, match="can't continue as new"):
+        handle.update("leave")
+    assert handle.status == "Running"

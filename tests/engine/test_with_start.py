@@ -140,3 +140,17 @@ def test_what_can_not_be_sent_with_a_start() -> None:
         return ""
 
     assert "inside a workflow" in starts_another()
+
+
+@pytest.mark.parametrize("point", [1, 2])
+def test_a_reset_of_what_was_started_with_a_signal(point: int, tmp_path: Path) -> None:
+    """The new run gets the signal, with its start or behind it, and can be brought back."""
+    with WorkflowEnvironment(tmp_path / "s.duckdb") as env:
+        handle = greeter.options(id="g").signal_with_start("say", "hello", start_args=("Ada",))
+        again = handle.reset(point)
+        assert event_types(again)[:2] == ["Started", "Signaled"]
+        env.restart()
+        handle = nbflow.get("g")
+        handle.signal("end")
+        name, begun, said = handle.result(timeout=5)
+        assert (name, begun, said[0]) == ("Ada", "begun", "hello")

@@ -22,7 +22,7 @@ from nbflow.core.schedule_reading import TIMES, moment, read_spec
 from nbflow.core.schedule_spec import zone_named
 from nbflow.core.schedule_state import OVERLAPS, Overlap
 from nbflow.engine.schedule_requests import ScheduleSnapshot
-from nbflow.exceptions import ConfigurationError, DefinitionError
+from nbflow.exceptions import ConfigurationError, DefinitionError, NbflowError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -345,6 +345,23 @@ class ScheduleHandle:
 
     def __repr__(self) -> str:
         return f"<ScheduleHandle {self.id!r}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  IPython's protocol
+        """Show, in a notebook, what it is and when it acts next."""
+        try:
+            snapshot = self._snapshot()
+        except NbflowError as error:
+            printer.text(f"{self!r}: {error}")
+            return
+        spec = snapshot.body.spec
+        said = [f"schedule {self.id!r} of {snapshot.body.workflow_type}: {spec.describe()}"]
+        if snapshot.paused:
+            said.append(f"paused{f' ({snapshot.note})' if snapshot.note else ''}")
+        elif snapshot.next_due is None:
+            said.append("no further time")
+        else:
+            said.append(f"next {_local(snapshot.next_due, zone_named(spec.timezone)):%a %Y-%m-%d %H:%M:%S %Z}")
+        printer.text(", ".join(said))
 
 
 _RECENT = """

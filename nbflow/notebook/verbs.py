@@ -80,6 +80,10 @@ def _status(arguments: Arguments) -> Facts:
         ("pending timers", _timers_words(counts)),
         ("events", f"{counts['events']:,}"),
     ]
+    (planned,) = client.rows("SELECT count(*) AS count, min(next_time) AS next FROM schedules")
+    if planned["count"]:
+        when = "" if planned["next"] is None else f", the next one acts {moment(planned['next'].isoformat())}"
+        facts.append(("schedules", f"{planned['count']:,}{when}"))
     problems = dict(client.engine.problems)
     if problems:
         run_id, error = next(iter(problems.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from IPython.lib.pretty import pretty
 
 import nbflow
 from nbflow.exceptions import ConfigurationError
@@ -55,3 +56,20 @@ def test_a_line_that_makes_no_sense_is_refused(nb, line, says):
     """The error says what there is."""
     with pytest.raises(ConfigurationError, match=says):
         nb(line)
+
+
+def test_a_schedule_shows_what_it_is_and_when_it_acts_next(nb):
+    """In a notebook; elsewhere its repr is short."""
+    handle = nb("trigger m") and nbflow.get_schedule("m")
+    assert pretty(handle) == (
+        "schedule 'm' of scheduled_by_magic: 0 9 * * * (Europe/Oslo), next Thu 2026-01-01 09:00:00 CET"
+    )
+    handle.pause("on holiday")
+    assert pretty(handle).endswith("paused (on holiday)")
+    handle.delete()
+    assert (repr(handle), "no schedule 'm'" in pretty(handle)) == ("<ScheduleHandle 'm'>", True)
+
+
+def test_status_counts_schedules(nb):
+    """With the time of the next one."""
+    assert "1, the next one acts" in repr(run_verb("status", {}))

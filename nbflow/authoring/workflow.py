@@ -230,8 +230,9 @@ class Workflow(Generic[P, R]):
         return self._versions.current()
 
     def changes(self) -> dict[str, Any]:
-        """Say how this one differs from its definition: its options are of the start, not of the code."""
-        return {}
+        """Say with which options others call this one, for the manifest of who uses it: JSON-native."""
+        options = self._options.to_json()
+        return {"options": options} if options else {}
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> StartRequest:
         """Bind a call without making it: for schedules, which make it later."""
@@ -319,8 +320,8 @@ def _warn(marked: Workflow[Any, Any]) -> None:
             warnings.warn(f"{who}, line {finding.line}: {finding.message}", DeterminismWarning, stacklevel=4)
 
 
-def _from_definition(definition: Definition, changes: Mapping[str, Any]) -> Workflow[Any, Any]:  # noqa: ARG001
-    return Workflow(definition.function, WorkflowOptions.read({"name": definition.name}))
+def _from_definition(definition: Definition, changes: Mapping[str, Any]) -> Workflow[Any, Any]:
+    return Workflow(definition.function, WorkflowOptions.read({**changes.get("options", {}), "name": definition.name}))
 
 
 FACTORIES["workflow"] = _from_definition

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
@@ -108,6 +109,13 @@ def _notes(name: str, value: Any) -> Mapping[str, Any]:
 
 def _searchable(name: str, value: Any) -> Mapping[str, Any]:  # noqa: ARG001  as every check
     return checked_search_attributes(value)
+
+
+def _is_json_native(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):  # a memo may hold anything
+        return False
 
 
 _DURATIONS = frozenset(
@@ -319,6 +327,14 @@ class WorkflowOptions(_Options):
     on_edit: Literal["move", "keep"] = "move"
     priority: int | None = None
     summary: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Write what was chosen as JSON-native values, which :meth:`read` takes again in another process."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        chosen.pop("name", None)
+        if self.retry is not None:
+            chosen["retry"] = self.retry.to_json()
+        return {name: value for name, value in chosen.items() if _is_json_native(value)}
 
     @classmethod
     def _checked(cls, name: str, value: Any) -> Any:

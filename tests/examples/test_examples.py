@@ -53,6 +53,18 @@ def test_fan_out_counts_every_line_once(run):
     assert total[:2] == [str(len(names)), str(sum(file.read_bytes().count(b"\n") for file in files))]
 
 
+def test_children_are_counted_page_by_page(run):
+    """Every page is a run of its own with its children; the sum is what one loop counts."""
+    library = Path(os.__file__).parent
+    packages = sorted(path.parent for path in library.glob("[e-m]*/__init__.py"))
+    total, _header, *rows = run("children").splitlines()
+    lines = sum(file.read_bytes().count(b"\n") for package in packages for file in package.glob("*.py"))
+    assert total == f"{lines:,} lines"
+    pages = -(-len(packages) // 4)
+    assert [row.split()[1] for row in rows] == ["ContinuedAsNew"] * pages + ["Completed"]
+    assert sum(int(row.split()[2]) for row in rows) == len(packages)
+
+
 def test_an_approval_waits_across_processes_and_pays_once(run, tmp_path):
     """Three processes share one expense: asked once, paid once, answered for ever."""
     assert run("human_approval") == "waiting for a decision: python main.py approve, or refuse\n"

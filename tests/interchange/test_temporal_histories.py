@@ -204,3 +204,41 @@ def test_a_history_that_does_not_say_whose_it_is_takes_ids(tmp_path):
         read_history(tree)
     history = read_history(tree, "mine", "run-1")
     assert (history.workflow_id, history.run_id) == ("mine", "run-1")
+
+
+def test_events_of_unknown_types_are_kept_and_passed_over(env, tmp_path):
+    """SQL shows them with what the server told; views, handles and replay go on without them."""
+    tree = json.loads(recorded("failing").read_text())
+    told = {"endpoint": "e", "requestId": "r"}
+    odd = {
+        "eventId": "5",
+        "eventTime": tree["events"][4]["eventTime"],
+        "eventType": "EVENT_TYPE_NEXUS_OPERATION_SCHEDULED",
+        "nexusOperationScheduledEventAttributes": told,
+    }
+    text = json.dumps([*tree["events"][:4], odd])
+    file = tmp_path / "odd.json"
+    file.write_text(text)
+    (handle,) = nbflow.import_history(file)
+    row = nbflow.sql("SELECT event_type, attributes FROM events WHERE event_id = 5").iloc[0]
+    assert (row.event_type, json.loads(row.attributes)) == ("NexusOperationScheduled", {"temporal": told})
+    assert handle.export()["events"][4]["nexusOperationScheduledEventAttributes"] == told
+    instance = WorkflowInstance("r", definition_of(TWINS["t_failing"]), Codec())
+    replay(instance, handle.history())
+    assert [type(it).__name__ for it in instance.outstanding] == ["ScheduleActivityTask"]
+    instance.evict()
+
+
+def test_what_temporal_has_completed_is_not_done_again(env):
+    """Starting a workflow under the id of an imported execution gives the imported result."""
+    nbflow.import_history(recorded("retries"))
+
+    @nbflow.workflow(name="interchange_again")
+    def again():
+        return "done here"
+
+    handle = again.options(id="t-retries").start()
+    assert handle.result() == [3, 6]
+    own = again.options(id="t-retries", id_reuse="allow").start()
+    assert own.result() == "done here"
+    assert nbflow.get("t-retries").run_id == own.run_id

@@ -95,6 +95,7 @@ class LiveCode:
                     changed[name] = definition
         if not changed:
             return
+        engine.post(engine.operators.resume_mended)  # a helper may be what a suspended execution lacked
         try:
             versions = {name: definition.hash for name, definition in changed.items()}
             behind = wait_for(engine.submit(engine.code_checks.behind, versions))

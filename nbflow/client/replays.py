@@ -190,7 +190,7 @@ class Replay:
     @property
     def commands(self) -> list[ProducedCommand]:
         """What the code asked for up to there, each with the event that moved it and the line that asked."""
-        return list(self._moment.commands)
+        return list(self._moment.commands[: self._moment.command_count])
 
     @property
     def pending(self) -> list[Pending]:
@@ -230,7 +230,11 @@ class Replay:
             When there was no such handler, or it failed.
         """
         material = self._material
-        return aside(lambda: ask_past(material.run_id, material.definition, self._converter, self.events, (name, args)))
+        return aside(
+            lambda: ask_past(
+                material.run_id, material.definition, self._converter, material.history, self.event_id, (name, args)
+            )
+        )
 
     def __repr__(self) -> str:
         name = name_of(self.event)

@@ -6,6 +6,7 @@ What is seen is copied before the code leaves memory, so it stays as it was.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -15,7 +16,7 @@ from nbflow.core import guard
 from nbflow.core.commands import Command, CompleteWorkflowExecution, FailWorkflowExecution, SourceLine
 from nbflow.core.compatibility import has_not_begun, source_line
 from nbflow.core.definitions import Definition
-from nbflow.core.events import CLOSING_EVENTS, COMMAND_EVENTS, HistoryEvent, TimerStarted
+from nbflow.core.events import CLOSING_EVENTS, COMMAND_EVENTS, ActivityTaskStarted, HistoryEvent, TimerStarted
 from nbflow.core.failures import Failure
 from nbflow.core.frames import frames_of_error, user_frames
 from nbflow.core.instance import WorkflowInstance
@@ -80,6 +81,8 @@ class Moment:
     tasks: Mapping[str, Sequence[Frame]]
     """Frames of each task that waits, the outermost first."""
     commands: Sequence[ProducedCommand]
+    """Those of the whole replay; the first ``command_count`` of them had been asked for by then."""
+    command_count: int
     pending: Sequence[Pending]
     result: Payload | None = None
     failure: Failure | None = None
@@ -92,30 +95,43 @@ class _Traveller(WorkflowInstance):
 
     def __init__(self, run_id: str, definition: Definition, converter: Converter) -> None:
         super().__init__(run_id, definition, converter)
-        self.stops: frozenset[int] = frozenset()
+        self.stops: list[int] = []
+        self.looks = True
         self.seen: dict[int, Moment] = {}
         self._commands: list[ProducedCommand] = []
         self._failed_at: Sequence[Frame] = ()
         self._due: dict[int, int | None] = {}
 
     def replay(self, activations: Iterable[Sequence[HistoryEvent]]) -> None:
-        """Apply activations, and look at the execution wherever a stop is."""
+        """Apply activations up to the last stop, and look at the execution at each stop.
+
+        The whole history is known to the code, as it is in any replay; only no more of it is told than up to there.
+        """
         self.is_replaying = True
         with self._surroundings:
-            for events in activations:
-                for part in _parts(events):
-                    self._context.run(self._advance, part)
-                    self._note_commands(part)
-                    if part[-1].event_id in self.stops:
-                        with guard.allow_io(), self.loop.not_running():
-                            self.seen[part[-1].event_id] = self._moment(part[-1])
+            for part in (part for events in activations for part in _parts(events)):
+                self._stop_below(part[-1].event_id)
+                if not self.stops:
+                    break
+                self._context.run(self._advance, part)
+                self._note_commands(part)
+                self._stop_below(part[-1].event_id + 1)
+            self._stop_below(math.inf)
         self.is_replaying = False
+
+    def _stop_below(self, event_id: float) -> None:
+        """Look at the execution for the stops before an event: events told together leave it as it was before them."""
+        while self.stops and self.stops[0] < event_id:
+            stop = self.stops.pop(0)
+            if self.looks:
+                with guard.allow_io(), self.loop.not_running():
+                    self.seen[stop] = self._moment(stop)
 
     def _note_commands(self, part: Sequence[HistoryEvent]) -> None:
         event = part[-1]
         if type(event) is TimerStarted:
             self._due[event.event_id] = event.fire_time
-        if type(event) not in COMMAND_EVENTS:
+        if type(event) not in COMMAND_EVENTS and type(event) is not ActivityTaskStarted:
             new = self.outstanding
             self._commands += [ProducedCommand(event.event_id, it.describe(), _place(it.line)) for it in new]
 
@@ -132,14 +148,15 @@ class _Traveller(WorkflowInstance):
             self._failed_at = [self._frame(frame, line) for frame, line in frames_of_error(error)]
         super()._fail(error)
 
-    def _moment(self, event: HistoryEvent) -> Moment:
+    def _moment(self, event_id: int) -> Moment:
         closing = self._closing_command
         failed = isinstance(closing, FailWorkflowExecution)
         return Moment(
-            event_id=event.event_id,
+            event_id=event_id,
             status=self._status(),
             tasks=self._tasks(),
-            commands=tuple(self._commands),
+            commands=self._commands,
+            command_count=len(self._commands),
             pending=self._pending(),
             result=closing.result if isinstance(closing, CompleteWorkflowExecution) else None,
             failure=closing.failure if isinstance(closing, FailWorkflowExecution) else None,
@@ -149,7 +166,7 @@ class _Traveller(WorkflowInstance):
     def _status(self) -> str:
         if self.pause is not None:
             return "Suspended" if self.pause.failure else "Paused"
-        return self.state
+        return "Running" if self.state == "New" else self.state
 
     def _tasks(self) -> dict[str, list[Frame]]:
         found: dict[str, list[Frame]] = {}
@@ -190,9 +207,9 @@ class _Traveller(WorkflowInstance):
 
 
 def _parts(events: Sequence[HistoryEvent]) -> Iterator[Sequence[HistoryEvent]]:
-    """Give the recorded commands at the beginning of an activation one by one, and then the rest."""
+    """Give the events at the beginning of an activation that move no code one by one, and then the rest."""
     first = 0
-    while first < len(events) and type(events[first]) in COMMAND_EVENTS:
+    while first < len(events) and (type(events[first]) in COMMAND_EVENTS or type(events[first]) is ActivityTaskStarted):
         yield events[first : first + 1]
         first += 1
     if first < len(events):
@@ -219,7 +236,7 @@ def moments(
     converter
         Decodes values.
     history
-        Its events, at least up to the last stop.
+        All of its events.
     stops
         Event ids.
 
@@ -233,46 +250,51 @@ def moments(
     NondeterminismError
         When the code does not fit the history.
     """
-    wanted = frozenset(stops)
-    seen = _pass(run_id, definition, converter, history[: max(wanted)], wanted)
-    for stop in wanted - seen.keys():  # it lies within an activation of several events: what was before it has moved
-        seen |= _pass(run_id, definition, converter, history[:stop], frozenset({stop}))
-    return dict(sorted(seen.items()))
+    return _travel(run_id, definition, converter, history, sorted(set(stops)), looks=True).seen
 
 
-def _pass(
-    run_id: str, definition: Definition, converter: Converter, history: Sequence[HistoryEvent], stops: frozenset[int]
-) -> dict[int, Moment]:
-    if has_not_begun(history):
-        return {1: Moment(1, "Running", {}, (), ())}
-    instance = _Traveller(run_id, definition, converter)
-    instance.stops = stops
-    replay(instance, history)
-    instance.evict()
-    return instance.seen
-
-
-def ask_past(
+def _travel(
     run_id: str,
     definition: Definition,
     converter: Converter,
     history: Sequence[HistoryEvent],
+    stops: list[int],
+    *,
+    looks: bool,
+) -> _Traveller:
+    instance = _Traveller(run_id, definition, converter)
+    instance.stops, instance.looks = stops, looks
+    if has_not_begun(history):
+        instance.seen = {1: Moment(1, "Running", {}, (), 0, ())}
+    else:
+        replay(instance, history)
+    if looks:
+        instance.evict()
+    return instance
+
+
+def ask_past(  # noqa: PLR0917  what a replay takes, and the query
+    run_id: str,
+    definition: Definition,
+    converter: Converter,
+    history: Sequence[HistoryEvent],
+    until: int,
     query: tuple[str, Sequence[Any]],
 ) -> Any:
-    """Rebuild an execution and ask it a query; its answer has gone through the converter.
+    """Rebuild an execution as it was at an event and ask it a query; its answer has gone through the converter.
 
     Parameters
     ----------
-    run_id, definition, converter
+    run_id, definition, converter, history
         As :func:`moments` takes them.
-    history
-        Its events up to the moment in question.
+    until
+        The event. At a closing one the execution is asked as it was before it.
     query
         Name and arguments.
     """
-    instance = WorkflowInstance(run_id, definition, converter)
-    if not has_not_begun(history):
-        replay(instance, [event for event in history if type(event) not in CLOSING_EVENTS])
+    if type(history[until - 1]) in CLOSING_EVENTS:
+        until -= 1
+    instance = _travel(run_id, definition, converter, history, [until], looks=False)
     try:
         return converter.decode(converter.encode(instance.query(*query)))
     finally:

@@ -244,6 +244,46 @@ def test_a_helper_that_changed_is_an_edit_too(env: WorkflowEnvironment) -> None:
     assert finish(handle) == "new now"
 
 
+def test_a_mended_helper_resumes_what_its_slip_suspended(env: WorkflowEnvironment) -> None:
+    """The cell of the workflow itself need not run again."""
+    scope: dict[str, Any] = {"__name__": "__main__", "workflow": workflow, "nbflow": nbflow}
+    run_cell(scope, "def slipping(word):\n    return word + 1\n")
+    body = "def edited():\n    return slipping(nbflow.wait_for_signal('go'))\n"
+    run_cell(scope, f"@workflow(on_error='suspend')\n{body}")
+    handle = scope["edited"].start()
+    handle.signal("go", "now")
+    wait_until(lambda: handle.status == "Suspended")
+    run_cell(scope, "def slipping(word):\n    return word + '!'\n")
+    env.client.live_code.look_again()
+    assert handle.result() == "now!"
+
+
+def define_by_number(*, is_odd_kept: bool) -> Any:
+    """Define a workflow that waits, two in three with a timer; odd ones of those do not fit the other version."""
+
+    @workflow(name="edited")
+    async def edited(x: int) -> tuple[int, bool]:
+        if x % 2 and is_odd_kept:
+            await edited_step(x)
+        await nbflow.wait_condition(lambda: False, timeout="30 days" if x % 3 else None)
+        return x, is_odd_kept
+
+    return edited
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_executions_are_judged_one_by_one(env: WorkflowEnvironment, count: int) -> None:
+    """Most of them are not in memory; those that fit move, and the log says so for each."""
+    define_by_number(is_odd_kept=False).start_many(range(count))
+    new = define_by_number(is_odd_kept=True)
+    wait_until(lambda: last_check().note == "", timeout=60)
+    misfits = sum(1 for x in range(count) if x % 2 and x % 3)
+    assert (len(last_check().fits), len(last_check().misfits)) == (count - misfits, misfits)
+    query = "SELECT count(*) AS n FROM executions WHERE definition_hash = $hash"
+    assert nbflow.sql(query, hash=new.definition().hash)["n"][0] == len(last_check().fits)
+    assert "and" in repr(last_check())
+
+
 def test_nothing_is_told_when_nothing_is_open_or_nothing_changed(
     env: WorkflowEnvironment, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,7 @@ def test_all_that_the_start_says(tell, story):
     assert ask(f"SELECT * EXCLUDE ({ended}) FROM executions") == [
         (
             "w", "run-of-w", "report", BEGIN, "p", "pr", 1, '["Oslo",{"n":1}]', '{"why":"test"}', '{"team":"data"}',
-            "abc", "nightly", "embedded", None, None, "for the board",
+            "abc", "nightly", "embedded", None, None, "for the board", 1, "run-of-w", None, None,
         )
     ]  # fmt: skip
 

@@ -29,12 +29,15 @@ select * from (
     from schedule_events where schedule_id = $id order by schedule_events.time desc limit 10
 ) order by time
 """
+_DESCRIPTION = """\
+See schedules and change them. The store is opened for the request only: a run that is started here goes on where a
+worker, a tick or a notebook opens the store next, and what is due waits for that too."""
 _OVERLAPS = "skip, buffer_one, buffer_all, cancel_other, terminate_other, allow_all"
 
 
 def add_commands(verbs: Any) -> None:
     """Add ``schedule`` to the command line."""
-    parser = verbs.add_parser("schedule", help="list, show, pause, trigger schedules", description=__doc__)
+    parser = verbs.add_parser("schedule", help="list, show, pause, trigger schedules", description=_DESCRIPTION)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
     ls = actions.add_parser("ls", help="list schedules, the one that acts next first")
     ls.set_defaults(command=run_ls)

@@ -196,7 +196,7 @@ def _span(seconds: float) -> str:
 
 _OPEN = """
 SELECT
-    (SELECT count(*) FROM executions WHERE status IN ('Running', 'Suspended')) AS executions,
+    (SELECT count(*) FROM executions WHERE close_time IS NULL) AS executions,
     (SELECT count(*) FROM schedules WHERE next_time IS NOT NULL) AS schedules,
     least(
         (SELECT min(next_time) FROM schedules),

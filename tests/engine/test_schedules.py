@@ -204,6 +204,16 @@ def test_a_backfill_takes_both_ends(env):
     assert len({run.run_id for run in [*runs, *handle.recent]}) == 5
 
 
+def test_a_time_whose_execution_is_open_is_not_started_again(env):
+    """Also if that one is paused: a backfill leaves it out and says why."""
+    handle = nbflow.schedule("open", scheduled_for_a_while, every="1h")
+    env.sleep("1h")
+    handle.recent[0].pause()
+    assert handle.backfill("2026-01-01T01:00", "2026-01-01T01:00", "allow_all") == []
+    (row,) = env.client.rows("SELECT body ->> 'reason' AS reason FROM schedule_events WHERE kind = 'Skipped'")
+    assert row["reason"] == "the execution of this time has not ended"
+
+
 def test_a_backfill_of_what_has_not_passed_is_refused(env):
     """So is one that goes backwards, or of more times than may wait."""
     handle = nbflow.schedule("past", scheduled_at_once, every="1s")

@@ -129,3 +129,11 @@ def test_a_daily_report_makes_up_for_a_week_without_a_computer(run):
     assert [int(time[8:10]) for time in times] == days
     assert lines[-1].endswith(f'{{"shop":"Oslo","total":{sum(days)}}}')
     assert sum("04-15 22:00 UTC" in line for line in lines) == 5
+
+
+def test_a_bank_neither_makes_nor_loses_money(run):
+    """A hundred transfers over the same rows are each done once, and the impossible one leaves nothing."""
+    told, _header, money, _names, *balances = run("bank_transfer").splitlines()
+    assert told == "100 transfers, refused: ValueError: Ada can't pay 1000000"
+    assert money.split() == ["400", "100", "100"]
+    assert [row.split() for row in balances] == [[name, "100"] for name in ("Ada", "Bo", "Cy", "Di")]

@@ -381,7 +381,7 @@ class UpsertSearchAttributes(Command):
     def fits(self, event: HistoryEvent) -> bool:
         """Say whether an event records this command; the list of patches is told apart from what users say."""
         return type(event) is UpsertWorkflowSearchAttributes and (CHANGE_VERSION in self.search_attributes) == (
-            CHANGE_VERSION in event.search_attributes
+            CHANGE_VERSION in (event.search_attributes or ())
         )
 
 

@@ -29,7 +29,7 @@ def patch_id_of(event: HistoryEvent) -> str | None:
 def is_change_version(it: HistoryEvent | Command | None) -> bool:
     """Say whether an event, or a command, lists the patches of its execution."""
     kinds = UpsertWorkflowSearchAttributes, UpsertSearchAttributes
-    return isinstance(it, kinds) and set(it.search_attributes) == {CHANGE_VERSION}
+    return isinstance(it, kinds) and set(it.search_attributes or ()) == {CHANGE_VERSION}
 
 
 class Patches:

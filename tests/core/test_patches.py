@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from replay_corpus import add, double
 from replay_player import Player
@@ -142,4 +144,14 @@ def test_a_query_may_ask_for_what_is_known_only():
     assert player.instance.query("ask", ["known"]) is True
     with pytest.raises((ReadOnlyContextError, QueryError), match="may only read"):
         player.instance.query("ask", ["unknown"])
+    player.close()
+
+
+def test_a_damaged_list_of_patches_is_nondeterminism():
+    """An upsert without attributes, which nothing writes, is told as what does not fit."""
+    player = played(new)
+    history = list(player.history)
+    history[2] = dataclasses.replace(history[2], search_attributes=None)
+    with pytest.raises(NondeterminismError, match="event 3 UpsertWorkflowSearchAttributes"):
+        replayed_with(new, history, player.converter)
     player.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbflow.core.commands import FailWorkflowExecution
-from nbflow.core.events import HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.events import HistoryEvent, WorkflowExecutionSignaled, WorkflowExecutionStarted
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.replay import replay
 from nbflow.exceptions import NbflowError, NondeterminismError
@@ -68,18 +68,19 @@ class CheckedExecution:
 
 
 def has_not_begun(history: Sequence[HistoryEvent]) -> bool:
-    """Say whether none of the code has run yet, because a start delay is not over: any code fits.
+    """Say whether none of the code need have run yet, because of a start delay: any code fits.
 
     Parameters
     ----------
     history
         All events so far.
     """
-    first = history[0]
-    return len(history) == 1 and isinstance(first, WorkflowExecutionStarted) and bool(first.first_workflow_task_backoff)
+    first, *others = history
+    is_delayed = isinstance(first, WorkflowExecutionStarted) and bool(first.first_workflow_task_backoff)
+    return is_delayed and all(type(it) is WorkflowExecutionSignaled and it.with_start for it in others)
 
 
-def misfit_of(instance: WorkflowInstance, history: Sequence[HistoryEvent]) -> Misfit | None:
+def misfit_of(instance: WorkflowInstance, history: Sequence[HistoryEvent], *, has_begun: bool = False) -> Misfit | None:
     """Replay a history and say why the code does not fit it, if it does not.
 
     Parameters
@@ -89,13 +90,15 @@ def misfit_of(instance: WorkflowInstance, history: Sequence[HistoryEvent]) -> Mi
         outstanding commands; if not, it has left memory.
     history
         All events so far.
+    has_begun
+        True if the code is known to have run, although the history does not tell.
 
     Returns
     -------
     Misfit or None
         None if the code fits.
     """
-    if has_not_begun(history):
+    if has_not_begun(history) and not has_begun:
         return None
     try:
         replay(instance, history)

@@ -265,7 +265,7 @@ def _travel(
     instance = _Traveller(run_id, definition, converter)
     instance.stops, instance.looks = stops, looks
     if has_not_begun(history):
-        instance.seen = {1: Moment(1, "Running", {}, (), 0, ())}
+        instance.seen = {stop: Moment(stop, "Running", {}, (), 0, ()) for stop in stops}
     else:
         replay(instance, history)
     if looks:

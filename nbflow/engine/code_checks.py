@@ -180,9 +180,11 @@ class CodeChecks:
         assert isinstance(started, WorkflowExecutionStarted)
         instance = WorkflowInstance(run_id, definition, self._parts.converter)
         run = RunState(run_id, workflow_id, definition.name, "Running", definition.hash)
+        resident = self._residency.executions.get(run_id)
+        has_begun = resident is not None and not resident.is_delayed
         try:
             with self._parts.interpreter.watched(Execution(run, definition, instance, started)):
-                misfit = misfit_of(instance, history)
+                misfit = misfit_of(instance, history, has_begun=has_begun)
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, the others are to be tried
             return Misfit(f"{type(error).__name__}: {error}", "mend the code and run the cell again")
         if misfit is None and moves:

@@ -316,6 +316,30 @@ def test_names_that_are_still_to_be_defined_put_the_check_off(env: WorkflowEnvir
     assert finish(handle) == ["late", "now"]
 
 
+def test_code_that_began_after_a_start_delay_goes_on_as_the_new_one(env: WorkflowEnvironment) -> None:
+    """Its history tells nothing of the end of the delay as long as it waits for its first signal."""
+
+    def define(answer: str) -> Any:
+        @workflow(name="edited")
+        def edited() -> tuple[str, Any]:
+            return answer, nbflow.wait_for_signal("go")
+
+        return edited
+
+    handle = define("old").options(start_delay="1 day").start()
+    env.sleep("2 days")
+    define("new")
+    assert finish(handle) == ("new", "now")
+
+
+def test_a_signal_that_came_with_a_delayed_start_reaches_the_new_code(env: WorkflowEnvironment) -> None:
+    """Start and signal are told together, at the end of the delay."""
+    handle = define_old().options(id="both", start_delay="1 day").signal_with_start("go", "early", start_args=(5,))
+    define_misfit()
+    assert handle.replay(2).locals == {}
+    assert handle.result() == ["misfit", "other 5", "early"]
+
+
 def test_executions_with_a_start_delay_take_the_new_code(env: WorkflowEnvironment) -> None:
     """Nothing of their code has run, so any code fits."""
     handle = define_old().options(start_delay="1 day").start(5)

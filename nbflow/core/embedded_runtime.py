@@ -37,7 +37,7 @@ from nbflow.core.messages import Messages
 from nbflow.core.operations import ActivityHandle, DurableTimer, SleepFuture
 from nbflow.core.options import WorkflowOptions
 from nbflow.core.outbox import Outbox
-from nbflow.core.patches import Patches, is_change_version
+from nbflow.core.patches import Patches, is_listed
 from nbflow.core.payloads import Converter, Payload
 from nbflow.core.relations import Relations
 from nbflow.core.runtime import WorkflowInfo
@@ -330,7 +330,7 @@ class EmbeddedRuntime:
             self._emit(self._line(self.patches.marker(patch_id, deprecated=deprecated)))
             listed = self.patches.change_version()
             self.description.change_search_attributes(listed.search_attributes)
-            if not goes_over_old_ground or is_change_version(self._next_recorded()):  # Temporal's may have none
+            if not goes_over_old_ground or is_listed(self.recorded_commands, patch_id):
                 self._emit(self._line(listed))
         return answer
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 
 from nbflow.core.commands import Command, RecordMarker, UpsertSearchAttributes, patch_of
 from nbflow.core.events import HistoryEvent, MarkerRecorded, UpsertWorkflowSearchAttributes
 from nbflow.core.payloads import Payload
 from nbflow.core.search_attributes import CHANGE_VERSION
 
-__all__ = ["PATCH_EVENTS", "Patches", "is_change_version", "patch_id_of"]
+__all__ = ["PATCH_EVENTS", "Patches", "is_change_version", "is_listed", "patch_id_of"]
 
 MARKER = "core_patch"
 PATCH_EVENTS = frozenset({MarkerRecorded, UpsertWorkflowSearchAttributes})
@@ -30,6 +31,16 @@ def is_change_version(it: HistoryEvent | Command | None) -> bool:
     """Say whether an event, or a command, lists the patches of its execution."""
     kinds = UpsertWorkflowSearchAttributes, UpsertSearchAttributes
     return isinstance(it, kinds) and set(it.search_attributes or ()) == {CHANGE_VERSION}
+
+
+def is_listed(commands: Sequence[HistoryEvent], patch_id: str) -> bool:
+    """Say whether the event that marks a patch is followed by one that lists it: Temporal's may not be.
+
+    What the code asks for next is not always what is recorded next: some of it may be withdrawn within the activation.
+    """
+    marks = (position for position, event in enumerate(commands) if patch_id_of(event) == patch_id)
+    following = next(marks, len(commands)) + 1
+    return following < len(commands) and is_change_version(commands[following])
 
 
 class Patches:

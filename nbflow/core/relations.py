@@ -164,8 +164,20 @@ class Relations:
         """The event that will record this child, if this is a replay."""
         recorded = self._owner.next_recorded if self._owner.is_replaying else None
         if not isinstance(recorded, StartChildWorkflowExecutionInitiated) or recorded.workflow_type != name:
-            return None
+            return self._recorded_elsewhere(name) if workflow_id is None else None
         return recorded if workflow_id is None or recorded.workflow_id == workflow_id else None
+
+    def _recorded_elsewhere(self, name: str) -> StartChildWorkflowExecutionInitiated | None:
+        """Find the event by its made-up id: commands of this activation that are withdrawn shift what is recorded."""
+        if not self._owner.is_replaying:
+            return None
+        made_up = f"/{name}-{self._count}"
+        for event in self._owner.recorded_commands:
+            if not isinstance(event, StartChildWorkflowExecutionInitiated) or event.workflow_type != name:
+                continue
+            if event.workflow_id.rpartition("-")[0].endswith(made_up):
+                return event
+        return None
 
     def handle(self, workflow_id: str, run_id: str | None) -> ExternalWorkflowHandle:
         """Return a handle of another execution."""

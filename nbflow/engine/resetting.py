@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.core import branching
+from nbflow.core.compatibility import has_not_begun
 from nbflow.core.definitions import Definition
 from nbflow.core.events import (
     COMMAND_EVENTS,
@@ -213,7 +214,9 @@ class Resetting:
         instance = WorkflowInstance(new.run_id, definition, self._converter)
         execution = Execution(new, definition, instance, execution_start)
         # the code may be about to answer the last event once more: then it takes the path of its patches
-        ends_live = bool(branch.later) and type(branch.later[0]) in COMMAND_EVENTS
+        # what the code does in the last activation is not in the shared events, or was never done
+        is_cut = bool(branch.later) and type(branch.later[0]) in COMMAND_EVENTS
+        ends_live = is_cut or has_not_begun(branch.shared) or len(history) > len(branch.shared)
         with self._interpreter.watched(execution):
             replay(instance, history, ends_live=ends_live)
         execution.history = history

@@ -154,4 +154,18 @@ def test_a_damaged_list_of_patches_is_nondeterminism():
     history[2] = dataclasses.replace(history[2], search_attributes=None)
     with pytest.raises(NondeterminismError, match="event 3 UpsertWorkflowSearchAttributes"):
         replayed_with(new, history, player.converter)
+
+
+def test_a_patch_after_something_that_is_withdrawn():
+    """What is asked for and withdrawn within one activation does not shift what the patch finds recorded."""
+
+    async def flow():
+        handle = double.start(1)
+        if nbflow.patched("sums"):
+            handle.cancel()
+        return await add(1, 1)
+
+    player = Player(flow).start().run()
+    assert player.types == ["Started", MARKER, UPSERT, *DONE, "Completed"]
+    assert replayed_with(flow, player.history, player.converter) == []
     player.close()

@@ -469,3 +469,14 @@ def test_a_paused_parent_gets_its_childs_outcome_when_it_goes_on(env: WorkflowEn
     parent.unpause()
     assert parent.result(timeout=10) == (5, 2)
     assert replays(parent, env)
+
+
+def test_a_run_that_was_reset_before_it_began_takes_the_path_of_patches(env: WorkflowEnvironment) -> None:
+    """What its code does first was never done before: so patches apply."""
+
+    @workflow(start_delay="1 hour")
+    def reset_before_begin() -> bool:
+        return nbflow.patched("new path")
+
+    handle = reset_before_begin.start()
+    assert handle.reset("first").result(timeout=10) is True

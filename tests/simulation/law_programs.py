@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from law_workflow import ACTS, Op
+from law_workflow import ACTS, POLICIES, Op
 
-CALM = ("act", "act", "act", "sleep", "gather", "group", "try", "shield", "effect", "chance", "repeat", "now")
-ALL = (*CALM, "race", "race", "timeout", "signal", "signal", "cond", "fail")
-NESTED = frozenset({"gather", "group", "try", "shield", "repeat", "race", "timeout"})
+PLAIN = ("act", "act", "act", "sleep", "effect", "chance", "now")
+CALM = (*PLAIN, "child", "patched", "gather", "group", "try", "shield", "repeat")
+ALL = (*CALM, "race", "race", "timeout", "signal", "signal", "cond", "fail", "beside", "inform", "stop")
+NESTED = frozenset({"gather", "group", "try", "shield", "repeat", "race", "timeout", "child", "beside", "patched"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ def draw_program(rng: Random) -> Program:
     ops = []
     while size.left > 0 and len(ops) < 6:
         ops.append(_draw(rng, size, 0, CALM if is_calm else ALL))
+    if rng.random() < 0.15:
+        ops.append(["again", *(_draw(rng, size, 1, CALM if is_calm else ALL) for _ in range(2))])
     options: dict[str, Any] = {}
     if rng.random() < 0.15:
         options["start_delay"] = rng.choice([5, 60, 1000])
@@ -62,6 +65,16 @@ def _draw(rng: Random, size: _Size, depth: int, kinds: tuple[str, ...]) -> Op:
             return ["sleep", rng.choice([0.5, 10, 10, 60, 900, 5000])]
         case "gather" | "group" | "race":
             return [kind, *several(3)]
+        case "child":
+            return [kind, rng.choice(POLICIES), *several(2)]
+        case "beside":
+            return [kind, rng.choice(POLICIES), *several(2)]
+        case "patched":
+            return [kind, f"patch {rng.randint(1, 3)}", *several(1)]
+        case "inform":
+            return [kind, f"w{rng.randrange(3)}", f"inner {rng.randrange(100)}"]
+        case "stop":
+            return [kind, f"w{rng.randrange(3)}"]
         case "shield":
             return [kind, *several(2)]
         case "repeat":

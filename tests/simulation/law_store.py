@@ -18,15 +18,35 @@ from nbflow.core.events import (
     ActivityTaskFailed,
     ActivityTaskScheduled,
     ActivityTaskTimedOut,
+    ChildWorkflowExecutionStarted,
     HistoryEvent,
+    StartChildWorkflowExecutionInitiated,
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    WorkflowExecutionCancelRequested,
     WorkflowExecutionPaused,
     WorkflowExecutionUnpaused,
 )
 from nbflow.store import AttemptRow, Batch, DefinitionRow, HeartbeatRow, NoteRow, Owed, PendingAttempt, RunRow
 
+_INITIATED = frozenset(
+    {
+        "StartChildWorkflowExecutionInitiated",
+        "SignalExternalWorkflowExecutionInitiated",
+        "RequestCancelExternalWorkflowExecutionInitiated",
+    }
+)
+_ANSWERS = frozenset(
+    {
+        "StartChildWorkflowExecutionFailed",
+        *(f"ChildWorkflowExecution{how}" for how in ("Completed", "Failed", "Canceled", "TimedOut", "Terminated")),
+        "ExternalWorkflowExecutionSignaled",
+        "SignalExternalWorkflowExecutionFailed",
+        "ExternalWorkflowExecutionCancelRequested",
+        "RequestCancelExternalWorkflowExecutionFailed",
+    }
+)
 OUTCOMES = (ActivityTaskCompleted, ActivityTaskFailed, ActivityTaskTimedOut, ActivityTaskCanceled)
 PAUSES = (WorkflowExecutionPaused, WorkflowExecutionUnpaused)
 Key = tuple[str, int]
@@ -144,7 +164,78 @@ class MemoryReader:
 
     def owes_something(self) -> Owed:
         """Find what executions still owed each other when the last process ended."""
-        return Owed(False, [], [], [])
+        if not any(self._asked(run_id) for run_id in self._store.histories):
+            return Owed(False, [], [], [])
+        unsettled = [run_id for run_id in sorted(self._open()) if self._waits_for_what_happened(run_id)]
+        return Owed(True, unsettled, self._undelivered(), self._forsaken())
+
+    def _asked(self, run_id: str) -> list[Any]:
+        return [event for event in self._store.histories[run_id] if type(event).__name__ in _INITIATED]
+
+    def _unanswered(self, run_id: str) -> list[Any]:
+        """What a run asked of others and has no outcome of."""
+        history = self._store.histories[run_id]
+        done = {initiated_event_id(event) for event in history if type(event).__name__ in _ANSWERS}
+        return [event for event in self._asked(run_id) if event.event_id not in done]
+
+    def _open_children(self) -> list[tuple[str, Any]]:
+        starts: list[tuple[str, Any]] = [(run_id, self._store.histories[run_id][0]) for run_id in self._open()]
+        return [(run_id, started) for run_id, started in starts if started.parent_run_id]
+
+    def _waits_for_what_happened(self, run_id: str) -> bool:
+        children = {
+            started.parent_initiated_event_id for _, started in self._open_children() if started.parent_run_id == run_id
+        }
+        return any(event.event_id not in children for event in self._unanswered(run_id))
+
+    def _undelivered(self) -> list[tuple[str, HistoryEvent]]:
+        settled = {
+            (note.run_id, json.loads(note.body)["initiated_event_id"])
+            for note in self._store.notes
+            if note.kind == "RequestSettled"
+        }
+        found: list[tuple[str, Any]] = []
+        for run_id, history in self._store.histories.items():
+            if self._is_open(run_id):
+                continue
+            begun = {initiated_event_id(it) for it in history if isinstance(it, ChildWorkflowExecutionStarted)}
+            for event in self._unanswered(run_id):
+                is_child = isinstance(event, StartChildWorkflowExecutionInitiated)
+                is_wanted = not is_child or event.parent_close_policy == "ABANDON"
+                if is_wanted and event.event_id not in begun and (run_id, event.event_id) not in settled:
+                    found.append((run_id, event))
+        return sorted(found, key=lambda it: (it[1].event_time, it[0], it[1].event_id))
+
+    def _forsaken(self) -> list[tuple[str, str, str, str, str]]:
+        found = []
+        for run_id, started in sorted(self._open_children(), key=lambda it: it[0]):
+            parent = self._store.histories.get(started.parent_run_id)
+            if parent is None or self._is_open(started.parent_run_id) or started.event_time > parent[-1].event_time:
+                continue
+            asked = {type(event) for event in self._store.histories[run_id]}
+            for event in self._unanswered(started.parent_run_id):
+                is_mine = event.event_id == started.parent_initiated_event_id
+                if is_mine and event.parent_close_policy != "ABANDON" and WorkflowExecutionCancelRequested not in asked:
+                    ids = self._store.workflow_ids
+                    policy, parent_id = event.parent_close_policy, started.parent_run_id
+                    found.append((run_id, ids[run_id], policy, parent_id, ids[parent_id]))
+        return found
+
+    def closed_children(
+        self, workflow_ids: Sequence[str], parent_run_ids: Sequence[str]
+    ) -> list[tuple[str, int, str, HistoryEvent]]:
+        """Read how children of these parents closed."""
+        last: dict[tuple[str, int], str] = {}
+        for run_id, history in self._store.histories.items():
+            started: Any = history[0]
+            if self._store.workflow_ids[run_id] in workflow_ids and started.parent_run_id in parent_run_ids:
+                last[started.parent_run_id, started.parent_initiated_event_id] = run_id
+        found = [
+            (*key, run_id, self._store.histories[run_id][-1])
+            for key, run_id in last.items()
+            if not self._is_open(run_id)
+        ]
+        return sorted(found, key=lambda it: (it[3].event_time, it[2]))
 
     def open_runs(self, limit: int) -> list[RunRow]:
         """Return the newest open runs."""

@@ -9,6 +9,7 @@ from typing import Any
 from law_store import OUTCOMES, Key, MemoryStore
 from law_workflow import VERSIONS
 
+from nbflow.core.definitions import Definition
 from nbflow.core.event_json import attributes_json, initiated_event_id
 from nbflow.core.events import (
     CLOSING_EVENTS,
@@ -146,6 +147,8 @@ class Watch:
 
     def _look_at_signal(self, run_id: str, event: WorkflowExecutionSignaled) -> None:
         word = str(event.input.tree)
+        if "inner" in word:
+            return  # a workflow said it: how often it did so is in its own history
         started: Any = self._store.histories[run_id][0]
         self._messages[run_id, word] += 1
         if started.reset_run_id is None:  # else it may have been taken over, or sent again
@@ -196,12 +199,12 @@ class Watch:
 
     # Replay.
 
-    def rebuild(self, run_id: str, until: int | None = None) -> WorkflowInstance:
+    def rebuild(self, run_id: str, until: int | None = None, code: Definition | None = None) -> WorkflowInstance:
         """Replay a durable history; what the code asks for must be what is recorded, all of it and no more."""
         history = self._store.histories[run_id][:until]
         started: Any = history[0]
         pinned = self._store.reader().pins([run_id]).get(run_id, started.definition_hash)
-        instance = WorkflowInstance(run_id, _BY_HASH[pinned], JsonConverter())
+        instance = WorkflowInstance(run_id, code or _BY_HASH[pinned], JsonConverter())
         try:
             outstanding = replay(instance, history)
         except Exception as error:

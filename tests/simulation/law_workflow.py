@@ -162,7 +162,47 @@ async def do_now(state: State) -> str:
     return "now"
 
 
+async def do_child(state: State, policy: str, *ops: Op) -> Any:
+    return await CHILDREN[policy](list(ops))
+
+
+async def do_beside(state: State, policy: str, *ops: Op) -> str:
+    CHILDREN[policy].start(list(ops))
+    await nbflow.sleep(1)
+    return "begun"
+
+
+async def do_inform(state: State, whom: str, word: str) -> str:
+    try:
+        await nbflow.get_handle(whom).signal("tell", word)
+    except Exception as error:
+        return type(error).__name__
+    return "informed"
+
+
+async def do_stop(state: State, whom: str) -> str:
+    try:
+        await nbflow.get_handle(whom).cancel("by another")
+    except Exception as error:
+        return type(error).__name__
+    return "stopped"
+
+
+async def do_again(state: State, *ops: Op) -> None:
+    nbflow.continue_as_new(list(ops))
+
+
+async def do_patched(state: State, name: str, *ops: Op) -> Any:
+    return await run_all(list(ops), state) if nbflow.patched(name) else "as before"
+
+
 OPS = {
+    "child": do_child,
+    "beside": do_beside,
+    "inform": do_inform,
+    "stop": do_stop,
+    "again": do_again,
+    "patched": do_patched,
     "act": do_act,
     "sleep": do_sleep,
     "gather": do_gather,
@@ -238,7 +278,16 @@ async def law_other(program: list[Op]) -> list[Any]:
     return await run_all(program, state)
 
 
+POLICIES = ("TERMINATE", "REQUEST_CANCEL", "ABANDON")
+CHILDREN = {policy: law.options(parent_close_policy=policy) for policy in POLICIES}
 VERSIONS = [law.definition(), law_renamed.definition(), law_other.definition()]
+
+
+def evaluate_all(ops: list[Op]) -> list[Any]:
+    """Say what a calm program returns."""
+    if ops and ops[-1][0] == "again":
+        return evaluate_all(ops[-1][1:])
+    return [evaluate(op) for op in ops]
 
 
 def evaluate(op: Op) -> Any:
@@ -253,6 +302,10 @@ def evaluate(op: Op) -> Any:
             return [evaluate(inner) for inner in rest]
         case "try":
             return [evaluate(inner) for inner in rest[0]]
+        case "child":
+            return evaluate_all(rest[1:])
+        case "patched":
+            return [evaluate(inner) for inner in rest[1:]]
         case "effect":
             return rest[0]
         case "chance":

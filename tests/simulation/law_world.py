@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,13 +13,14 @@ from law_engine import Crash, SimEngine, VirtualTime, ask
 from law_programs import draw_program
 from law_store import MemoryStore
 from law_watch import LawBrokenError, Watch
-from law_workflow import VERSIONS, act, evaluate
+from law_workflow import VERSIONS, act, evaluate_all
 
 from nbflow.core.definitions import REGISTRY
 from nbflow.core.events import (
     CLOSING_EVENTS,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionCompleted,
+    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionPaused,
     WorkflowExecutionSignaled,
     WorkflowExecutionTerminated,
@@ -74,6 +76,9 @@ class World:
         self.thoroughness = 0.15
         self.version = self.rng.choice(VERSIONS[:2])
         self.programs = {f"w{n}": draw_program(self.rng) for n in range(self.rng.choice([1, 1, 2, 3]))}
+        for name in self.programs:  # who is stopped by another one is not calm
+            if f"'stop', '{name}'" in repr(self.programs):
+                self.programs[name] = replace(self.programs[name], is_calm=False)
         self.started: dict[str, Future[Any]] = {}
         self._disturbed: set[str] = set()
         self._said = 0
@@ -104,7 +109,7 @@ class World:
         query = requests._query
 
         def noted(instance: Any, name: str, args: Any) -> Any:
-            return (instance.run_id, instance._last_event_id, query(instance, name, args))
+            return (instance.run_id, instance._last_event_id, instance.definition, query(instance, name, args))
 
         requests._query = noted  # type: ignore[method-assign]
 
@@ -325,7 +330,11 @@ class World:
             self._report(attempt, Outcome(failure=_FAILURES[how]))
 
     def _is_calm(self, attempt: Attempt) -> bool:
-        return self.programs[attempt.task.execution.workflow_id].is_calm
+        return self._is_calm_id(attempt.task.execution.workflow_id)
+
+    def _is_calm_id(self, workflow_id: str) -> bool:
+        """Tell by the id of an execution, or of the one at the head of its family."""
+        return self.programs[workflow_id[:2]].is_calm
 
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         runner = self.engine.runner
@@ -359,7 +368,8 @@ class World:
             self.violated("I15", f"a caller was told {error!r}")
 
     def _someone(self, *, calm_too: bool = False) -> str | None:
-        names = [name for name, program in self.programs.items() if calm_too or not program.is_calm]
+        known = sorted({*self.programs, *self.store.workflow_ids.values()})
+        names = [name for name in known if calm_too or not self._is_calm_id(name)]
         return self.rng.choice(names) if names else None
 
     def _ask(self, request: Callable[..., None], *args: Any, check: Callable[[Any], None]) -> None:
@@ -422,7 +432,7 @@ class World:
 
     def _start_again(self) -> None:
         name = self._someone(calm_too=True)
-        if name is not None and self.started.get(name) is not None and self.started[name].done():
+        if name in self.programs and self.started.get(name) is not None and self.started[name].done():
             self._start(name)
 
     def _pause(self) -> None:
@@ -458,6 +468,8 @@ class World:
 
     def _reset(self) -> None:
         name, rng = self._someone(calm_too=True), self.rng
+        if name not in self.programs and self._is_calm_id(str(name)):
+            return  # its parent would be told of its termination
         point = rng.choice(["first", "last", "last_failure", rng.randint(1, 12), rng.randint(1, 30)])
         again = rng.choice(["signals", "none"])
         self._tell(f"somebody resets {name} to {point}, again: {again}")
@@ -490,10 +502,10 @@ class World:
         self._ask(self.engine.requests.query, name, None, "look", (), check=self._check_query)
 
     def _check_query(self, answer: Any) -> None:
-        run_id, event_id, told = answer
+        run_id, event_id, code, told = answer
         if len(self.store.histories.get(run_id, ())) < event_id:
             self.watch.violated("I9", f"a query of run {run_id} was answered from event {event_id}: not durable")
-        instance = self.watch.rebuild(run_id, event_id)
+        instance = self.watch.rebuild(run_id, event_id, code)
         try:
             expected = instance.query("look", ())
         finally:
@@ -525,15 +537,20 @@ class World:
 
     def _check_result(self, run_id: str) -> None:
         history = self.store.histories[run_id]
-        program = self.programs[self.store.workflow_ids[run_id]]
-        if not program.is_calm:
+        program = self.programs.get(self.store.workflow_ids[run_id])
+        if program is None or not program.is_calm:
             return
         closing = history[-1]
         if isinstance(closing, WorkflowExecutionTerminated) and "goes on as run" in closing.reason:
             return
+        if isinstance(closing, WorkflowExecutionContinuedAsNew):
+            return
+        started: Any = history[0]
+        if started.reset_run_id is not None and "'child'" in repr(program.ops):
+            return  # its children were ended with the run that it replaces
         if not isinstance(closing, WorkflowExecutionCompleted):
             self.watch.violated("I12", f"run {run_id} of a calm program ended by {closing}")
-        expected = [evaluate(op) for op in program.ops]
+        expected = evaluate_all(program.ops)
         assert isinstance(closing, WorkflowExecutionCompleted)
         if closing.result.tree != expected:
             self.watch.violated("I12", f"run {run_id} returned {closing.result}, not {expected}")

@@ -120,6 +120,7 @@ def answers(reader: Any, run_ids: list[str], workflow_ids: list[str], times: lis
         "closing_events": reader.closing_events(run_ids),
         "all_runs": reader.runs(run_ids),
         "owes_something": reader.owes_something(),
+        "closed_children": reader.closed_children(workflow_ids, run_ids),
         "closings": reader.closings(run_ids),
         "schedules": reader.schedules(),
         "is_imported": [reader.is_imported(run_id) for run_id in run_ids],

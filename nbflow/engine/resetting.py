@@ -213,8 +213,7 @@ class Resetting:
         history = _refreshed([execution_start, *branch.shared[1:]], now, self._identity)
         instance = WorkflowInstance(new.run_id, definition, self._converter)
         execution = Execution(new, definition, instance, execution_start)
-        # the code may be about to answer the last event once more: then it takes the path of its patches
-        # what the code does in the last activation is not in the shared events, or was never done
+        # What the code does in the last activation is not in the shared events, or was never done: patches apply there.
         is_cut = bool(branch.later) and type(branch.later[0]) in COMMAND_EVENTS
         ends_live = is_cut or has_not_begun(branch.shared) or len(history) > len(branch.shared)
         with self._interpreter.watched(execution):

@@ -20,7 +20,7 @@ from nbflow.engine.engine import EngineOptions
 from nbflow.engine.outlook import Outlook, begin_to_drain, look_around
 from nbflow.exceptions import ConfigurationError, StoreLockedError
 
-__all__ = ["Stop", "Waiting", "drain", "look", "open_store", "signals_stop", "what_waits"]
+__all__ = ["Stop", "Waiting", "count_of", "drain", "look", "open_store", "signals_stop", "what_waits"]
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _GLANCE = 0.02
@@ -175,7 +175,7 @@ class Waiting:
 
     def words(self, now: datetime) -> str:
         """Say it in one line."""
-        said = [_count(self.executions, "execution") + " open", _count(self.schedules, "schedule")]
+        said = [count_of(self.executions, "execution") + " open", count_of(self.schedules, "schedule")]
         if self.next_due is None:
             said.append("nothing is due by itself")
         else:
@@ -184,7 +184,8 @@ class Waiting:
         return ", ".join(said)
 
 
-def _count(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
+    """Count things in words: ``1 execution``, ``1,200 executions``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

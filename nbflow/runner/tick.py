@@ -9,7 +9,7 @@ from typing import Any
 
 from nbflow.client import Client
 from nbflow.runner.ledger import Ledger
-from nbflow.runner.serving import Stop, Waiting, drain, look, open_store, signals_stop, what_waits
+from nbflow.runner.serving import Stop, Waiting, count_of, drain, look, open_store, signals_stop, what_waits
 
 __all__ = ["EXIT_WAITING", "TickOptions", "TickResult", "run_tick"]
 
@@ -82,7 +82,7 @@ class TickResult:
         """Say it in one line."""
         ended = ", ".join(f"{count:,} {status}" for status, count in sorted(self.closed.items()))
         done = f"{self.started:,} started, {ended or 'none closed'}"
-        cut = f"; {self.cut_off:,} attempts did not end in time and run again" if self.cut_off else ""
+        cut = f"; {count_of(self.cut_off, 'attempt')} did not end in time, to be tried again" if self.cut_off else ""
         left = "nothing is left to do" if self.exit_code == 0 else self.waiting.words(self.time)
         return f"{done}{cut}; {left}"
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from nbflow.client import Client
 from nbflow.exceptions import EngineClosedError
 from nbflow.runner.ledger import Happening, Ledger
-from nbflow.runner.serving import Stop, Waiting, drain, look, open_store, signals_stop, what_waits
+from nbflow.runner.serving import Stop, Waiting, count_of, drain, look, open_store, signals_stop, what_waits
 
 __all__ = ["WorkerOptions", "WorkerReporter", "run_worker"]
 
@@ -116,13 +116,13 @@ def _work(client: Client, stop: Stop, options: WorkerOptions, reporter: WorkerRe
     running = look(client).running
     if running:
         reporter.say(
-            f"stopping: {running:,} attempts may end within {options.grace:g} s; a second signal stops at once"
+            f"stopping: {count_of(running, 'attempt')} may end within {options.grace:g} s, a second signal stops now"
         )
     cut_off = drain(client, stop, options.grace)
     for happening in ledger.news():
         reporter.happened(happening)
     if cut_off:
-        reporter.say(f"{cut_off:,} attempts did not end in time; they are tried again at the next start")
+        reporter.say(f"{count_of(cut_off, 'attempt')} did not end in time, to be tried again at the next start")
 
 
 def _waiting_words(client: Client) -> str:

@@ -57,7 +57,7 @@ def main(folder: str, what: str) -> None:
         case "once":
             served_once.options(id="once").start(folder, "note")
         case "slow":
-            served_once.options(id="slow").start(folder, "slow", 1.0)
+            served_once.options(id="slow").start(folder, "slow", 2.0)
         case "later":
             served_later.options(id="later").start(folder, 86400.0)
         case "often":

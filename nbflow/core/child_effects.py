@@ -69,7 +69,9 @@ def _child_initiated(
 
 
 def _child_started(instance: WorkflowInstance, event: ChildWorkflowExecutionStarted) -> bool:
-    _child_of(instance, event).begin(event.run_id, event.event_id)
+    child = _child_of(instance, event)
+    child.begin(event.run_id, event.event_id)
+    instance.in_turns(1, child.wake_starter)
     return True
 
 
@@ -84,14 +86,15 @@ def _child_not_started(instance: WorkflowInstance, event: StartChildWorkflowExec
     error: Exception = WorkflowAlreadyStartedError(event.workflow_id, "", event.workflow_type)
     if event.cause != ALREADY_EXISTS:
         error = ApplicationError(f"child workflow {event.workflow_id!r} could not start", type=event.cause)
-    child.fail_to_start(error)
+    instance.in_turns(1, lambda: child.fail_to_start(error))
     return True
 
 
 def _child_completed(instance: WorkflowInstance, event: ChildWorkflowExecutionCompleted) -> bool:
     child = _settled(instance, event)
     if not child.done():
-        child.set_result(instance.converter.decode(event.result))
+        result = instance.converter.decode(event.result)
+        instance.settle_in_turns(2, child, lambda: child.set_result(result))
     return True
 
 
@@ -139,7 +142,8 @@ def _fail(instance: WorkflowInstance, event: Any, cause: Failure, retry_state: s
         },
         cause=cause,
     )
-    child.fail(exception_of_failure(failure, instance.converter))
+    error = exception_of_failure(failure, instance.converter)
+    instance.in_turns(2, lambda: child.fail(error))
 
 
 # Requests to others.
@@ -166,8 +170,7 @@ def _request_of(instance: WorkflowInstance, event: Any) -> ExternalRequest:
 
 def _delivered(instance: WorkflowInstance, event: HistoryEvent) -> bool:
     request = _request_of(instance, event)
-    if not request.done():
-        request.set_result(None)
+    instance.settle_in_turns(1, request, lambda: request.set_result(None))
     _wake_who_waited_for_the_request(request)
     return True
 

@@ -169,6 +169,9 @@ class ChildWorkflowHandle(OrderedFuture):
     def begin(self, run_id: str, started_event_id: int) -> None:
         """Take note that the child runs."""
         self.run_id, self.started_event_id = run_id, started_event_id
+
+    def wake_starter(self) -> None:
+        """Wake who waits for the child to run."""
         if self._started is not None and not self._started.done():
             self._started.set_result(self)
 

@@ -126,20 +126,11 @@ def _settled(instance: WorkflowInstance, event: Any) -> ActivityHandle | None:
     return None if handle.done() else handle
 
 
-def _in_turn(instance: WorkflowInstance, handle: ActivityHandle, settle: Callable[[], object]) -> None:
-    """Settle an activity: at once, or in a history of Temporal's SDK two turns of the loop later, as it takes there."""
-    if not instance.sdk_turns:
-        settle()
-        return
-    loop = instance.loop
-    loop.call_soon(lambda: loop.call_soon(lambda: handle.done() or settle()))
-
-
 def _activity_completed(instance: WorkflowInstance, event: ActivityTaskCompleted) -> bool:
     handle = _settled(instance, event)
     if handle is not None:
         result = instance.converter.decode(event.result)
-        _in_turn(instance, handle, lambda: handle.set_result(result))
+        instance.settle_in_turns(2, handle, lambda: handle.set_result(result))
     return True
 
 
@@ -158,7 +149,7 @@ def _activity_failed(instance: WorkflowInstance, event: ActivityTaskFailed | Act
             cause=event.failure,
         )
         error = exception_of_failure(failure, instance.converter)
-        _in_turn(instance, handle, lambda: handle.fail(error))
+        instance.settle_in_turns(2, handle, lambda: handle.fail(error))
     return True
 
 

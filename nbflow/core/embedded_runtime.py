@@ -147,6 +147,22 @@ class EmbeddedRuntime:
         msg = f"{reader} may only read: it woke something that waits"
         raise ReadOnlyContextError(msg)
 
+    def settle_in_turns(self, turns: int, future: OrderedFuture, settle: Callable[[], None]) -> None:
+        """Settle a future as :meth:`in_turns` wakes, unless it is done by then."""
+
+        def unless_done() -> None:
+            if not future.done():
+                settle()
+
+        self.in_turns(turns, unless_done)
+
+    def in_turns(self, turns: int, wake: Callable[[], None]) -> None:
+        """Wake something: at once, or in a history of Temporal's SDK so many turns of the loop later, as there."""
+        if not self.sdk_turns or turns == 0:
+            wake()
+        else:
+            self.loop.call_soon(lambda: self.in_turns(turns - 1, wake))
+
     # Commands.
 
     def _emit(self, command: Command, target: Any = None) -> None:
@@ -339,8 +355,7 @@ class EmbeddedRuntime:
     def sleep(self, seconds: float, summary: str | None = None) -> Any:
         """Start a timer; the future is done when it fires."""
         future = SleepFuture(loop=self.loop)
-        wake = (lambda: self.loop.call_soon(future.wake)) if self.sdk_turns else future.wake
-        future.timer = self.start_timer(seconds, wake, summary)
+        future.timer = self.start_timer(seconds, lambda: self.in_turns(1, future.wake), summary)
         return future
 
     def wait_condition(

@@ -123,6 +123,27 @@ class Parent:
         return await workflow.execute_child_workflow(Child.run, x, id=f"{workflow.info().workflow_id}-child")
 
 
+@workflow.defn(name="t_family")
+class Family:
+    """Children, timers and activities race, so that their outcomes share workflow tasks."""
+
+    @workflow.run
+    async def run(self, n: int) -> list[int]:
+        async def one(i: int) -> int:
+            got = await workflow.execute_child_workflow(Child.run, i, id=f"{workflow.info().workflow_id}-{i}")
+            await asyncio.sleep(0.02)
+            return await workflow.execute_activity(add_up, args=[got, i], **SECONDS)
+
+        async def other(i: int) -> int:
+            await workflow.execute_activity(add_up, args=[i, 0], **SECONDS)
+            await workflow.sleep(0.03)
+            handle = await workflow.start_child_workflow(Child.run, i, id=f"{workflow.info().workflow_id}-other-{i}")
+            await workflow.execute_activity(add_up, args=[i, i], **SECONDS)
+            return await handle
+
+        return list(await asyncio.gather(*(one(i) for i in range(n)), *(other(i) for i in range(n))))
+
+
 @workflow.defn(name="t_updated")
 class Updated:
     def __init__(self) -> None:
@@ -171,7 +192,7 @@ class Waiting:
         await asyncio.gather(workflow.sleep(timedelta(days=30)), late)
 
 
-WORKFLOWS = [Retries, Crowd, Cancelled, Failing, Child, Parent, Updated, Again, Told, Waiting]
+WORKFLOWS = [Retries, Crowd, Cancelled, Failing, Child, Parent, Family, Updated, Again, Told, Waiting]
 ACTIVITIES = [add_up, moody, hopeless, nap]
 
 
@@ -219,6 +240,7 @@ SCENARIOS = {
     "cancelled": _cancelled,
     "failing": _plain(Failing),
     "parent": _plain(Parent, 1),
+    "family": _plain(Family, 4),
     "updated": _updated,
     "again": _plain(Again, 1),
     "told": _plain(Told, {"by": "me"}),

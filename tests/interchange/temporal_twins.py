@@ -84,4 +84,41 @@ async def t_waiting():
     await asyncio.gather(nbflow.sleep("30 days"), late)
 
 
-TWINS = {it.__name__: it for it in (t_retries, t_crowd, t_cancelled, t_failing, t_updated, t_waiting)}
+@nbflow.workflow(name="t_child")
+async def child(x):
+    await nbflow.sleep(0.01)
+    return x + 1
+
+
+async def t_parent(x):
+    return await child.options(id=f"{nbflow.info().workflow_id}-child")(x)
+
+
+async def t_family(n):
+    name = nbflow.info().workflow_id
+
+    async def one(i):
+        got = await child.options(id=f"{name}-{i}")(i)
+        await asyncio.sleep(0.02)
+        return await add_up(got, i)
+
+    async def other(i):
+        await add_up(i, 0)
+        await nbflow.sleep(0.03)
+        handle = await child.options(id=f"{name}-other-{i}").start(i).started()
+        await add_up(i, i)
+        return await handle
+
+    return await asyncio.gather(*(one(i) for i in range(n)), *(other(i) for i in range(n)))
+
+
+async def t_again(left):
+    if left:
+        nbflow.continue_as_new(left - 1)
+    return "enough"
+
+
+TWINS = {
+    it.__name__: it
+    for it in (t_parent, t_family, t_again, t_retries, t_crowd, t_cancelled, t_failing, t_updated, t_waiting)
+}

@@ -42,6 +42,7 @@ from nbflow.exceptions import ApplicationError
 
 if TYPE_CHECKING:
     from nbflow.client import (
+        UpdateHandle,
         WorkflowHandle,
         close,
         executions,
@@ -72,6 +73,7 @@ __all__ = [
     "RetryPolicy",
     "ScheduleHandle",
     "UnfinishedHandlersWarning",
+    "UpdateHandle",
     "Workflow",
     "WorkflowHandle",
     "activity",
@@ -125,7 +127,9 @@ __all__ = [
 ]
 
 _LATE = {
-    **dict.fromkeys(("WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"),
+    **dict.fromkeys(
+        ("UpdateHandle", "WorkflowHandle", "close", "executions", "failures", "get", "open", "sql"), "nbflow.client"
+    ),
     **dict.fromkeys(("export_history", "get_activity", "import_history", "timers"), "nbflow.client"),
     **dict.fromkeys(("CodeCheck", "check", "code_check", "replay"), "nbflow.client"),
     **dict.fromkeys(("ScheduleHandle", "get_schedule", "schedule", "schedules"), "nbflow.client"),

@@ -26,12 +26,14 @@ from nbflow.client.handle import WorkflowHandle, watch_waiting
 from nbflow.client.live_code import show_code_checks
 from nbflow.client.places import default_store_path
 from nbflow.client.schedules import ScheduleHandle, get_schedule, schedule, schedules
+from nbflow.client.updates import UpdateHandle
 
 __all__ = [
     "AsyncActivityHandle",
     "Client",
     "CodeCheck",
     "ScheduleHandle",
+    "UpdateHandle",
     "WorkflowHandle",
     "check",
     "close",

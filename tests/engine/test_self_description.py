@@ -56,6 +56,24 @@ def test_sql_sees_what_executions_say_of_themselves() -> None:
 
 
 @pytest.mark.usefixtures("env")
+def test_the_next_run_takes_over_what_was_said() -> None:
+    """An execution that continues as new keeps search attributes and memo as they are by then."""
+
+    @workflow
+    def relays(turn: int = 0) -> Any:
+        if turn == 0:
+            nbflow.upsert_search_attributes({"turn": 1, "draft": None})
+            nbflow.upsert_memo({"draft": None, "by": "bus"})
+            nbflow.continue_as_new(1)
+        return nbflow.info().search_attributes, nbflow.info().memo
+
+    handle = relays.options(**FIRST).start()
+    assert handle.result(timeout=5) == ({"guide": "Ines", "turn": 1}, {"by": "bus"})
+    rows = nbflow.executions("search_attributes ->> 'turn' = '1' AND memo ->> 'by' = 'bus'")
+    assert sorted(rows["status"]) == ["Completed", "ContinuedAsNew"]
+
+
+@pytest.mark.usefixtures("env")
 def test_summaries_are_in_the_views() -> None:
     """Of activities, and of the timer of a wait; of executions above."""
     handle = tour.start()

@@ -120,8 +120,8 @@ class WorkflowHandle(OperatorVerbs):
         """Where requests go: the newest run of those that continue this one, unless one was asked for."""
         return self.run_id if self._is_pinned else ChainOf(self.run_id)
 
-    def _look(self, request: Callable[..., None]) -> Any:
-        return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id))
+    def _look(self, request: Callable[..., None], *args: Any) -> Any:
+        return wait_for(self._client.engine.submit(request, self.workflow_id, self.run_id, *args))
 
     def _closing(self, *, follow_runs: bool) -> Future[Any]:
         engine = self._client.engine

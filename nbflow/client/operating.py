@@ -31,6 +31,7 @@ class OperatorVerbs:
         @property
         def _engine(self) -> Engine: ...
         def _call(self, request: Callable[..., None], *args: Any) -> Any: ...
+        def _look(self, request: Callable[..., None], *args: Any) -> Any: ...
         def _encode(self, value: Any) -> Payload: ...
         def _of(self, run: RunState) -> WorkflowHandle: ...
 
@@ -102,7 +103,7 @@ class OperatorVerbs:
         self, event_id: Point = "last", *, reason: str = "",
         reapply: Literal["signals", "none"] = "signals",
     ) -> WorkflowHandle:  # fmt: skip
-        """Run an execution again from one of its events, with today's code.
+        """Run this run again from one of its events, with today's code.
 
         The new run has the same workflow id and shares the events up to this one; the old run is terminated if it
         is open, and stays as it is if it has closed. Activities under way at that point are scheduled anew, and
@@ -130,7 +131,7 @@ class OperatorVerbs:
         ClientError
             When there is no such event, or a child is under way there.
         """
-        return self._of(self._call(self._engine.resetting.reset, ResetRequest(event_id, reason, reapply)))
+        return self._of(self._look(self._engine.resetting.reset, ResetRequest(event_id, reason, reapply)))
 
     def rewind(self, reason: str = "") -> WorkflowHandle:
         """Run a failed or suspended execution again from what failed, with today's code.
@@ -161,7 +162,7 @@ class OperatorVerbs:
         self, at: Point = "last", *, id: str | None = None,  # noqa: A002
         code: Workflow[Any, Any] | None = None, results: Mapping[int, Any] | None = None,
     ) -> WorkflowHandle:  # fmt: skip
-        """Start another execution that shares the first events of this one, and leave this one alone.
+        """Start another execution that shares the first events of this run, and leave this one alone.
 
         Parameters
         ----------
@@ -188,7 +189,7 @@ class OperatorVerbs:
         """
         encoded = {event_id: self._encode(value) for event_id, value in (results or {}).items()}
         definition = None if code is None else code.definition()
-        return self._of(self._call(self._engine.resetting.fork, ForkRequest(at, id, definition, encoded)))
+        return self._of(self._look(self._engine.resetting.fork, ForkRequest(at, id, definition, encoded)))
 
     # Activities.
 

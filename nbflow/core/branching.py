@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from nbflow.core.events import (
     CLOSING_EVENTS,
@@ -32,6 +33,7 @@ from nbflow.core.payloads import Payload
 from nbflow.exceptions import ClientError
 
 __all__ = [
+    "OF_ONE_RUN",
     "failed_work",
     "last_failure",
     "last_reaction",
@@ -41,6 +43,11 @@ __all__ = [
     "shared",
     "with_results",
 ]
+
+OF_ONE_RUN: dict[str, Any] = dict.fromkeys(
+    ("original_execution_run_id", "reset_run_id", "reset_event_id", "reset_reason", "original_start_time", "reseeds")
+)
+"""Attributes of a first event that say how this run branched off; the next run of a chain has none of them."""
 
 _FAILURES = (ActivityTaskFailed, ActivityTaskTimedOut)
 _OUTCOMES = (ActivityTaskCompleted, *_FAILURES, ActivityTaskCanceled)

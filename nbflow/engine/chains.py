@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from nbflow.core.branching import OF_ONE_RUN
 from nbflow.core.definitions import Definition
 from nbflow.core.events import (
     HistoryEvent,
@@ -180,6 +181,7 @@ class Chains:
             first_workflow_task_backoff=delay or None,
             first_execution_run_id=old.first_execution_run_id or execution.run_id,
             continued_execution_run_id=execution.run_id,
+            **OF_ONE_RUN,
         )
 
     def _carried(self, execution: Execution) -> tuple[Payload | None, dict[str, Any] | None]:

@@ -30,6 +30,7 @@ from nbflow.core.events import (
 from nbflow.core.instance import WorkflowInstance
 from nbflow.core.payloads import Payload
 from nbflow.core.replay import replay
+from nbflow.core.run_times import expiration
 from nbflow.core.workflow_tasks import has_workflow_tasks
 from nbflow.engine.activities import Activities
 from nbflow.engine.clock import new_run_id, new_seed
@@ -175,8 +176,11 @@ class Resetting:
         """Let a new run take the place of the open one, if there is one."""
         started = branch.shared[0]
         assert isinstance(started, WorkflowExecutionStarted)
-        original = started.original_execution_run_id or run.run_id
-        execution = self._branch_off(run, branch, reason, None, {"original_execution_run_id": original})
+        ancestors = {
+            "original_execution_run_id": started.original_execution_run_id or run.run_id,
+            "first_execution_run_id": started.first_execution_run_id or run.run_id,
+        }
+        execution = self._branch_off(run, branch, reason, None, ancestors)
         current = self._requests.latest([run.workflow_id]).get(run.workflow_id)
         if current is not None and current.is_open:
             told = f"{reason}; " if reason else ""
@@ -314,7 +318,6 @@ def _new_start(
     started: WorkflowExecutionStarted, definition: Definition, now: int, last_event_id: int
 ) -> WorkflowExecutionStarted:
     """Return the first event of a run that shares events up to ``last_event_id`` with an old one."""
-    limits = [limit for limit in (started.workflow_execution_timeout, started.workflow_run_timeout) if limit]
     kept = {event_id: seed for event_id, seed in (started.reseeds or {}).items() if int(event_id) < last_event_id}
     anew = last_event_id == 1
     return dataclasses.replace(
@@ -322,7 +325,7 @@ def _new_start(
         event_time=now,
         workflow_type=definition.name,
         definition_hash=definition.hash,
-        workflow_execution_expiration_time=now + round(min(limits) * 1_000_000) if limits else None,
+        workflow_execution_expiration_time=expiration(now, started.workflow_execution_timeout),
         first_workflow_task_backoff=None if anew else started.first_workflow_task_backoff,
         original_start_time=None if anew else started.original_start_time or started.event_time,
         reseeds={**kept, str(last_event_id): new_seed()},

@@ -480,3 +480,36 @@ def test_a_run_that_was_reset_before_it_began_takes_the_path_of_patches(env: Wor
 
     handle = reset_before_begin.start()
     assert handle.reset("first").result(timeout=10) is True
+
+
+# Chains.
+
+
+@workflow
+def reset_chain(left: int) -> object:
+    """Continue as new, and tell the time and chance of each run."""
+    resettable(left)
+    if left:
+        nbflow.continue_as_new(left - 1)
+    return nbflow.now(), nbflow.random().random(), nbflow.wait_for_signal("word")
+
+
+def test_the_next_run_of_a_reset_run_has_a_time_and_chance_of_its_own(env: WorkflowEnvironment) -> None:
+    """Only the run that branched off says so; the chain keeps its first run."""
+    old = reset_chain.options(id="reset-chain").start(1)
+    wait_until(lambda: nbflow.get("reset-chain").run_id != old.run_id)
+    env.sleep("10 days")
+    newest = nbflow.get("reset-chain")
+    assert newest.status == "Running"
+    new = old.reset(events_of(old, "ActivityTaskScheduled")[0].event_id)
+    assert newest.status == "Terminated"
+    wait_until(lambda: nbflow.get("reset-chain").run_id != new.run_id)
+    last = nbflow.get("reset-chain")
+    last.signal("word", 5)
+    now, _, word = last.result(timeout=10)
+    assert (word, (env.now() - now).total_seconds() < 3600) == (5, True)
+    rows = nbflow.sql("SELECT run_id, reset_run_id, first_run_id FROM executions").set_index("run_id")
+    assert rows.reset_run_id[new.run_id] == old.run_id
+    assert rows.reset_run_id.isna()[last.run_id]
+    assert set(rows.first_run_id) == {old.run_id}
+    assert replays(last, env)

@@ -125,7 +125,7 @@ class WorkflowHandle(OperatorVerbs):
 
     def _closing(self, *, follow_runs: bool) -> Future[Any]:
         engine = self._client.engine
-        wait_closed = engine.chains.wait_closed if follow_runs else engine.requests.wait_closed
+        wait_closed = engine.chains.wait_closed if follow_runs else engine.chains.wait_run_closed
         return engine.submit(wait_closed, self.workflow_id, self.run_id)
 
     # The end.

@@ -24,7 +24,6 @@ from nbflow.core.retry import GiveUp, RetryPolicy, next_attempt
 from nbflow.core.run_times import execution_deadline
 from nbflow.engine.clock import new_run_id, new_seed
 from nbflow.engine.execution import Execution, RunState
-from nbflow.engine.journal import refuse
 from nbflow.engine.parts import Parts
 from nbflow.engine.requests import Requests
 from nbflow.exceptions import MissingDefinitionError
@@ -56,6 +55,8 @@ class Chains:
         self._definitions = parts.definitions
         self._reader = parts.reader
         self._requests = requests
+        self._exact: set[Answer] = set()
+        """Who waits for one run only."""
         requests.chains = self
 
     # Is there a next run?
@@ -207,28 +208,23 @@ class Chains:
             run.next_run_id = getattr(event, "new_execution_run_id", None)
         return run.next_run_id
 
+    # Waiting for the last run.
+
     def wait_closed(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
         """Answer with the closing event of the last of the runs that follow one another."""
-        hop: Answer = Future()
-        hop.add_done_callback(lambda _: self._on_hop(workflow_id, hop, answer))
-        answer.add_done_callback(lambda _: hop.cancel())
-        try:
-            self._requests.wait_closed(workflow_id, run_id, hop)
-        except Exception as error:  # noqa: BLE001  the caller's to handle
-            refuse(answer, error)
+        run = self.newest(self._requests.find(workflow_id, run_id))
+        self._requests.wait_closed(workflow_id, run.run_id, answer)
 
-    def _on_hop(self, workflow_id: str, hop: Answer, answer: Answer) -> None:
-        if hop.cancelled() or answer.done():
-            return
-        error = hop.exception()
-        if error is not None:
-            refuse(answer, error)
-            return
-        following = getattr(hop.result(), "new_execution_run_id", None)
-        if following:
-            self.wait_closed(workflow_id, following, answer)
-        elif answer.set_running_or_notify_cancel():
-            answer.set_result(hop.result())
+    def wait_run_closed(self, workflow_id: str, run_id: str | None, answer: Answer) -> None:
+        """Answer with the closing event of this very run."""
+        self._exact.add(answer)
+        answer.add_done_callback(self._exact.discard)
+        self._requests.wait_closed(workflow_id, run_id, answer)
+
+    def still_waiting(self, answers: list[Answer], event: HistoryEvent) -> tuple[str, list[Answer]]:
+        """Say for which run those wait who waited for one that has closed, and who they are; empty if for none."""
+        following: str | None = getattr(event, "new_execution_run_id", None)
+        return (following, [answer for answer in answers if answer not in self._exact]) if following else ("", [])
 
 
 _MAY_BE_FOLLOWED = frozenset({"ContinuedAsNew", "Failed", "TimedOut"})

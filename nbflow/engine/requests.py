@@ -440,8 +440,13 @@ class Requests:
         self._closings.add(run, event)
         self.on_end(run, event)
         waiting = self._waiting.pop(run.run_id, None)
-        for answer in waiting or ():
-            self._journal.answer(answer, event)
+        if waiting:
+            following, staying = self.chains.still_waiting(waiting, event)
+            if staying:
+                self._waiting[following] = staying
+            for answer in waiting:
+                if answer not in staying:
+                    self._journal.answer(answer, event)
         self.updates.on_closed(run)
 
     def on_problem(self, run: RunState, error: Exception) -> None:

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from nbflow.core.compatibility import CheckedExecution, Misfit, has_not_begun, misfit_of
+from nbflow.core.compatibility import CheckedExecution, Misfit, misfit_of
 from nbflow.core.definitions import Definition
 from nbflow.core.events import CLOSING_EVENTS, HistoryEvent, WorkflowExecutionStarted
 from nbflow.core.instance import WorkflowInstance
@@ -49,6 +50,9 @@ class Trial:
     """Run and workflow ids of those to come."""
     lagging: list[tuple[str, str]] = field(default_factory=list)
     """Those whose last events are not in the log yet."""
+    coming: set[str] = field(default_factory=set)
+    """Runs that are to be in memory when they are moved, since the new code asks for something at once."""
+    came: set[str] = field(default_factory=set)
 
 
 class CodeChecks:
@@ -128,8 +132,9 @@ class CodeChecks:
 
     def _go_on(self, trial: Trial, answer: Future[Any]) -> None:
         if not trial.waiting and not trial.lagging:
-            self._parts.journal.answer(answer, trial)
-            return
+            if not trial.coming:
+                self._parts.journal.answer(answer, trial)
+            return  # else whoever comes goes on
         if not trial.waiting:
             trial.waiting.extend(trial.lagging)
             trial.lagging.clear()
@@ -140,7 +145,20 @@ class CodeChecks:
             self._try_slice(trial, some)
         except StoreError as error:
             self._try_one_by_one(trial, some, error)
+        for run_id, workflow_id in some:
+            if run_id in trial.coming:
+                run = RunState(run_id, workflow_id, trial.definition.name, "Running")
+                self._residency.when_resident(run, partial(self._come, trial, answer, run))
         self._parts.post(self._go_on, trial, answer)
+
+    def _come(self, trial: Trial, answer: Future[Any], run: RunState, execution: Execution | None) -> None:  # noqa: ARG002
+        """Go on with an execution that is in memory now, or can't be brought there."""
+        is_idle = not trial.waiting and not trial.lagging
+        trial.coming.discard(run.run_id)
+        trial.came.add(run.run_id)
+        trial.waiting.append((run.run_id, run.workflow_id))
+        if is_idle:
+            self._parts.post(self._go_on, trial, answer)
 
     def _try_one_by_one(self, trial: Trial, some: Sequence[tuple[str, str]], error: StoreError) -> None:
         """Find out whose history can't be read, so that the others are tried."""
@@ -167,15 +185,16 @@ class CodeChecks:
             elif history and type(history[-1]) not in CLOSING_EVENTS:
                 # a suspended one is resumed by its operators, with the code that it then moves to
                 moves = run is None or run.status != "Suspended"
-                misfit = self._try(trial.definition, run_id, workflow_id, history, moves=moves)
-                if misfit is None and not moves:
+                misfit = self._try(trial, run_id, workflow_id, history, moves=moves)
+                if run_id in trial.coming or (misfit is None and not moves):
                     continue
                 trial.checked.append(CheckedExecution(workflow_id, run_id, trial.definition.name, misfit))
 
     def _try(
-        self, definition: Definition, run_id: str, workflow_id: str, history: list[HistoryEvent], *, moves: bool
+        self, trial: Trial, run_id: str, workflow_id: str, history: list[HistoryEvent], *, moves: bool
     ) -> Misfit | None:
         """Try code on one execution, and move it if the code fits."""
+        definition = trial.definition
         started = history[0]
         assert isinstance(started, WorkflowExecutionStarted)
         instance = WorkflowInstance(run_id, definition, self._parts.converter)
@@ -189,19 +208,24 @@ class CodeChecks:
             return Misfit(f"{type(error).__name__}: {error}", "mend the code and run the cell again")
         if misfit is None and moves:
             self._parts.definitions.store(definition)
-            self._move(instance, run, history)
+            self._move(trial, instance, run, history)
         elif misfit is None:
             instance.evict()
         return misfit
 
-    def _move(self, instance: WorkflowInstance, run: RunState, history: list[HistoryEvent]) -> None:
-        self._residency.pins.pin(run.run_id, run.workflow_id, run.definition_hash, len(history))
+    def _move(self, trial: Trial, instance: WorkflowInstance, run: RunState, history: list[HistoryEvent]) -> None:
         execution = self._residency.executions.get(run.run_id)
+        asks_for_more = bool(instance.outstanding)
+        if asks_for_more and execution is None and run.run_id not in trial.came:
+            # so that the move and what the code asks for are in one commit
+            trial.coming.add(run.run_id)
+            instance.evict()
+            return
+        self._residency.pins.pin(run.run_id, run.workflow_id, run.definition_hash, len(history))
         was_parked = self._problems.pop(run.run_id, None) is not None
         if execution is not None:
             self._parts.interpreter.replace_code(execution, instance.definition, instance)
             return
-        asks_for_more = bool(instance.outstanding) and not has_not_begun(history)
         instance.evict()
         if asks_for_more or was_parked:
             self._residency.recover([run.run_id])

@@ -229,6 +229,23 @@ def test_executions_that_are_not_in_memory_are_moved_too(tmp_path: Path) -> None
         assert {finish(handle)[0] for handle in handles} == {"longer"}
 
 
+def test_what_new_code_asks_for_at_once_comes_with_the_move(tmp_path: Path) -> None:
+    """Those that are not in memory are brought there, so that no crash can come between the two."""
+    options = nbflow.engine.engine.EngineOptions(resident_executions=2)
+    with WorkflowEnvironment(tmp_path / "store.duckdb", options=options) as env:
+        handles = start(8)
+        wait_until(lambda: len(env.client.engine.residency.executions) <= 2)
+
+        @workflow(name="edited")
+        def edited(x: Any) -> Any:
+            return edited_other(edited_step(x))
+
+        assert last_check().headline() == "8 executions of edited moved to the new code"
+        moves = "SELECT e.event_id, n.run_id FROM notes n JOIN events e ON e.run_id = n.run_id AND e.event_id = 5"
+        assert len(nbflow.sql(moves)) == 8
+        assert [handle.result() for handle in handles] == [f"other {x}" for x in range(8)]
+
+
 def test_a_helper_that_changed_is_an_edit_too(env: WorkflowEnvironment) -> None:
     """The next look at all workflows finds it, as after each cell of a notebook."""
     scope: dict[str, Any] = {"__name__": "__main__", "workflow": workflow, "nbflow": nbflow}

@@ -222,6 +222,9 @@ class Engine:
     def _shut_down(self) -> None:
         """Wait for the commits under way, then take down coroutines and stop the loop."""
         if not self.journal.failed:
+            if self.journal.is_full:  # nothing may move while a transaction commits
+                self._loop.call_later(0.002, self._shut_down)
+                return
             self._take_inbox(len(self._inbox))
             if self.between.is_busy:
                 self.between.settle()

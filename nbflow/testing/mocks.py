@@ -120,11 +120,16 @@ class ActivityMock:
         self._times = times
         self._on_restore = on_restore
         self._lock = threading.Lock()
+        self._takes_cursor = original.options.get("run_in") == "transaction"
+        if self._takes_cursor and times is not None:
+            msg = f"mock of {original.name}: a transaction can't be mocked for the first times only; leave times out"
+            raise ConfigurationError(msg)
         self.definition = Definition(
             kind="activity",
             name=original.name,
             function=self._run_async if original.is_async else self._run,
             hash=original.hash,
+            options={name: value for name, value in original.options.items() if name != "run_in"},
         )
         """What the engine runs."""
 
@@ -139,7 +144,8 @@ class ActivityMock:
 
     def _is_mine(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Note the call; False if the activity itself is to answer."""
-        inspect.signature(self._original.function).bind(*args, **kwargs)
+        cursor = (None,) if self._takes_cursor else ()
+        inspect.signature(self._original.function).bind(*cursor, *args, **kwargs)
         info = current_activity("a mocked activity").info
         with self._lock:
             if self._times is not None and len(self.calls) >= self._times:

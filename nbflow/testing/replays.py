@@ -12,14 +12,12 @@ from typing import Any
 
 from nbflow.client import Client, default_client
 from nbflow.client.default import opened_client
+from nbflow.core.compatibility import misfit_of
 from nbflow.core.definitions import REGISTRY, Definition
 from nbflow.core.instance import WorkflowInstance
-from nbflow.core.replay import replay
 from nbflow.exceptions import (
     ConfigurationError,
     EngineClosedError,
-    NbflowError,
-    NondeterminismError,
     ReplayMismatchError,
 )
 from nbflow.store import EventStore
@@ -65,7 +63,7 @@ class Mismatch:
             lines.append(self.reason)
         else:
             lines.append(f"recorded: {self.event}")
-            lines.append(f"the code: {self.command or 'asks for nothing'}")
+            lines.append(f"the code: asks for {self.command or 'nothing'}")
             if self.line:
                 lines.append(f"at:       {self.line}")
         return "\n    ".join(lines)
@@ -169,16 +167,19 @@ def _names(workflow: Any) -> set[str]:
 def _mismatch(history: StoredHistory, definition: Definition, codec: Codec) -> Mismatch | None:
     started = history.started
     instance = WorkflowInstance(history.run_id, definition, codec)
-    try:
-        replay(instance, history.events)
-    except NbflowError as error:
-        found: dict[str, Any] = {}
-        if isinstance(error, NondeterminismError):
-            found = {"event": error.event, "command": error.command, "line": error.line}
-        reason = f"{type(error).__name__}: {error}"
-        return Mismatch(started.workflow_type, started.workflow_id, history.run_id, reason, **found)
-    instance.evict()
-    return None
+    misfit = misfit_of(instance, history.events)
+    if misfit is None:
+        instance.evict()
+        return None
+    return Mismatch(
+        started.workflow_type,
+        started.workflow_id,
+        history.run_id,
+        misfit.why,
+        None if misfit.event is None else f"event {misfit.event_id} {misfit.event}",
+        misfit.command,
+        misfit.line,
+    )
 
 
 _Opened = tuple[Iterable[StoredHistory], Callable[[str], tuple[str, bytes]]]

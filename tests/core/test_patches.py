@@ -154,6 +154,7 @@ def test_a_damaged_list_of_patches_is_nondeterminism():
     history[2] = dataclasses.replace(history[2], search_attributes=None)
     with pytest.raises(NondeterminismError, match="event 3 UpsertWorkflowSearchAttributes"):
         replayed_with(new, history, player.converter)
+    player.close()
 
 
 def test_a_patch_after_something_that_is_withdrawn():

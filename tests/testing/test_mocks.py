@@ -148,3 +148,21 @@ def test_nothing_of_a_mock_is_stored(env: WorkflowEnvironment) -> None:
         mocked_flow("Oslo")
     sources = env.sql("SELECT source FROM definitions WHERE name = 'mocked_fetch'")["source"].tolist()
     assert all("Ask a service" in source for source in sources)
+
+
+def test_a_transaction_is_mocked_too(env: WorkflowEnvironment) -> None:
+    """Callers leave the cursor out, and so does the mock; nothing is written."""
+
+    @nbflow.transaction
+    def mocked_transfer(db: object, amount: int) -> int:
+        raise AssertionError
+
+    @workflow
+    def mocked_bank() -> int:
+        return mocked_transfer(5)
+
+    with pytest.raises(ConfigurationError, match="leave times out"):
+        env.mock(mocked_transfer, returns=1, times=1)
+    with env.mock(mocked_transfer, side_effect=lambda amount: amount + 1) as mock:
+        assert mocked_bank() == 6
+    assert mock.calls[0].args == (5,)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from nbflow.core.failures import Failure
@@ -68,6 +69,7 @@ def find(tree: Mapping[str, Any], name: str) -> Any:
     return tree.get(snake(name)) if value is None else value
 
 
+@lru_cache(maxsize=1000)
 def snake(name: str) -> str:
     """Spell a name in snake_case."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -30,24 +30,24 @@ SECONDS = {"start_to_close_timeout": timedelta(seconds=10)}
 BINARY = shutil.which("temporal") or shutil.which("temporal", path=Path(sys.executable).parent)
 
 
-@activity.defn
+@activity.defn(name="t_add_up")
 async def add_up(a: int, b: int) -> int:
     return a + b
 
 
-@activity.defn
+@activity.defn(name="t_moody")
 async def moody(x: int) -> int:
     if activity.info().attempt < 3:
         raise ApplicationError("not today", {"attempt": activity.info().attempt}, type="Moody")
     return x
 
 
-@activity.defn
+@activity.defn(name="t_hopeless")
 async def hopeless() -> None:
     raise ApplicationError("never", type="Hopeless", non_retryable=True)
 
 
-@activity.defn
+@activity.defn(name="t_nap")
 async def nap(seconds: float) -> float:
     await asyncio.sleep(seconds)
     return seconds

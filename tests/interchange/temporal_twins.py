@@ -8,22 +8,22 @@ import nbflow
 from nbflow.exceptions import ActivityError
 
 
-@nbflow.activity(name="add_up")
+@nbflow.activity(name="t_add_up")
 def add_up(a, b):
     return a + b
 
 
-@nbflow.activity(name="moody", start_to_close_timeout="10s")
+@nbflow.activity(name="t_moody", start_to_close_timeout="10s")
 def moody(x):
     return x
 
 
-@nbflow.activity(name="hopeless")
+@nbflow.activity(name="t_hopeless")
 def hopeless():
     raise ValueError
 
 
-@nbflow.activity(name="nap")
+@nbflow.activity(name="t_nap")
 def nap(seconds):
     return seconds
 

@@ -89,7 +89,7 @@ def test_another_workflow_does_not_replay_what_temporal_recorded():
     async def t_crowd(n):
         await nbflow.sleep(1)
 
-    with pytest.raises(NondeterminismError, match=r"recorded is event \d ActivityTaskScheduled\(add_up\)"):
+    with pytest.raises(NondeterminismError, match=r"recorded is event \d ActivityTaskScheduled\(t_add_up\)"):
         rebuilt(recorded("crowd"), t_crowd)
 
 
@@ -110,7 +110,7 @@ def test_sql_and_handles_show_imported_executions(env):
     with pytest.raises(WorkflowFailedError, match="ActivityError"):
         nbflow.get("t-failing").result()
     activities = nbflow.sql("SELECT activity_type, status, attempt FROM activities WHERE workflow_id = 't-retries'")
-    assert ["moody", "Completed", 3] in activities.values.tolist()
+    assert ["t_moody", "Completed", 3] in activities.values.tolist()
 
 
 def test_importing_twice_changes_nothing(env):

@@ -16,7 +16,7 @@ from replayer_process import replayed, signal_after_others
 from nbflow.core.events import CLOSING_EVENTS, RequestCancelExternalWorkflowExecutionFailed
 from nbflow.interchange.temporal_export import temporal_history
 
-SCHEDULES = 6
+SCHEDULES = 5
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def main() -> None:
         store = Path(folder) / "reports.duckdb"
         live(store, "2026-03-26", days=14)
         live(store, "2026-04-16", days=2)
-        with WorkflowEnvironment(store):
+        with WorkflowEnvironment(store, start=datetime(2026, 4, 18, 12, tzinfo=OSLO)):
             print(nbflow.sql(RUNS).to_string(index=False))
 
 

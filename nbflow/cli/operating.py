@@ -21,7 +21,7 @@ _REASON = ("--reason", {"default": "", "metavar": "TEXT", "help": "why, for the 
 def add_commands(verbs: Any) -> None:
     """Add the operators' commands."""
     for name, help_, act, words in (
-        ("cancel", "ask a workflow execution to cancel; it may clean up", _cancel, "cancellation is asked for"),
+        ("cancel", "ask a workflow execution to cancel; it may clean up", _cancel, "asked to cancel"),
         ("terminate", "end a workflow execution at once, without cleaning up", _terminate, "terminated"),
         ("pause", "let a workflow execution rest: events are recorded, its code does not run", _pause, "paused"),
         ("unpause", "let a paused workflow execution go on", _unpause, "unpaused"),

@@ -35,21 +35,10 @@ def calls_a_child_def():
     return [first, replayed_child.options(id="named")(2)]
 
 
-@body(3)
-async def maps_children(n):
-    found = await replayed_child.map(range(n), return_exceptions=True)
-    return [value if isinstance(value, int) else type(value).__name__ for value in found]
-
-
 @body(4)
 async def maps_children_a_few_at_a_time(n):
     found = await replayed_child.map(range(n), max_concurrency=2, return_exceptions=True)
     return [value if isinstance(value, int) else type(value).__name__ for value in found]
-
-
-@body(3)
-def maps_children_def(n):
-    return replayed_child.map(range(n))
 
 
 @body(signals=[("more", (1,)), ("more", (2,))])
@@ -63,17 +52,6 @@ async def starts_and_signals_a_child():
         return await child, child.run_id
     except (ApplicationError, TimeoutError, *NO_CHILD) as error:
         return type(error).__name__
-
-
-@body()
-async def cancels_a_child():
-    child = replayed_child.start(0)
-    await nbflow.sleep(1)
-    child.cancel()
-    try:
-        return await child
-    except asyncio.CancelledError:
-        return await double(2)
 
 
 def cancels_by(kind):
@@ -103,17 +81,6 @@ async def takes_a_child_back():
         return await second
     finally:
         await nbflow.sleep(1)
-
-
-@body()
-async def handles_failed_children():
-    seen = []
-    for number in range(3):
-        try:
-            seen.append(await replayed_child(number))
-        except NO_CHILD as error:
-            seen.append([type(error).__name__, type(error.__cause__).__name__])
-    return seen
 
 
 @body()

@@ -57,7 +57,13 @@ def undisturbed(shape: Shape, path: Path, commits: Commits) -> tuple[list[Any], 
     return happened, commits.done
 
 
-@pytest.mark.parametrize("shape", FAMILIES, ids=lambda shape: shape.name)
+SLOW = {"parent_of_chains", "parent_of_three"}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(it, id=it.name, marks=[pytest.mark.slow] * (it.name in SLOW)) for it in FAMILIES],
+)
 def test_a_fault_at_any_commit_of_a_family(shape: Shape, tmp_path: Path, commits: Commits) -> None:
     """Whichever commit is the last one on the disk, children, signals and cancellations happen once."""
     happened, count = undisturbed(shape, tmp_path / "calm.duckdb", commits)

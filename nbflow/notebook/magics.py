@@ -38,10 +38,14 @@ class NbflowMagics(Magics):
             --id ID                         names the execution; starting it again is safe
             --id-conflict attach|fail|terminate
             --id-reuse failed_only|allow|reject
+            --retry N|false|JSON            runs in all, or the fields of RetryPolicy
             --execution-timeout DURATION    --run-timeout DURATION    --start-delay DURATION
             --memo JSON                     --search-attributes JSON
             --on-edit move|keep             what open executions do when the cell is edited
             --on-error fail|suspend         what an exception does to its execution
+            --parent-close-policy TERMINATE|ABANDON|REQUEST_CANCEL     when it is a child
+            --cancellation-type TRY_CANCEL|WAIT_CANCELLATION_COMPLETED|ABANDON|WAIT_CANCELLATION_REQUESTED
+            --priority 1..5                 of its activities, lower first
             --summary TEXT
 
         A DURATION is ``30s``, ``"30 days"``, ``1h30m`` or a number of seconds.
@@ -63,6 +67,9 @@ class NbflowMagics(Magics):
             --schedule-to-start-timeout DURATION   --heartbeat-timeout DURATION
             --cancellation-type TRY_CANCEL|WAIT_CANCELLATION_COMPLETED|ABANDON
             --run-in thread|loop|process
+            --max-concurrency N             so many at once, of all executions
+            --rate-limit N/s                so many starts in a second (minute: N/m)
+            --priority 1..5                 lower first
             --summary TEXT
 
         A DURATION is ``30s``, ``"30 days"``, ``1h30m`` or a number of seconds; ``_timeout`` may be left out.

@@ -104,6 +104,8 @@ def _json_object(text: str) -> dict[str, Any]:
 
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "retry": (_retry, "a number of attempts, false, or RetryPolicy's fields as JSON"),
+    "max_concurrency": (int, "a whole number"),
     "memo": (_json_object, "a JSON object"),
+    "priority": (int, "a whole number"),
     "search_attributes": (_json_object, "a JSON object"),
 }

@@ -56,7 +56,8 @@ def test_a_timeout_may_be_written_without_its_last_word():
     [
         ("activity", "--retries 5", "did you mean --retry?"),
         ("activity", "--zzz 5", "there are: "),
-        ("workflow", "--retry 5", "unknown option --retry"),
+        ("workflow", "--heartbeat-timeout 5", "unknown option --heartbeat-timeout"),
+        ("workflow", "--priority high", "--priority wants a whole number"),
         ("activity", "--retry", "needs a value"),
         ("activity", "--retry five", "--retry wants a number of attempts"),
         ("activity", '--retry {"tries": 3}', "--retry wants"),

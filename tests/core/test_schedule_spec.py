@@ -120,7 +120,7 @@ def read_or_none(given: dict[str, object]) -> ScheduleSpec | None:
         return None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SPECS, st.integers(0, 366 * 86400), st.data())
 def test_going_in_steps_is_going_at_once(given, second, data):
     """Times strictly increase, and from wherever one looks, the next time is the same."""
@@ -134,7 +134,7 @@ def test_going_in_steps_is_going_at_once(given, second, data):
         assert spec.next_time(between) == later
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPECS, st.integers(0, 366 * 86400))
 def test_jitter_is_the_same_for_all_and_keeps_the_order(given, second):
     """The actual time lies between the nominal one and the next, within the jitter."""
@@ -153,7 +153,7 @@ def test_jitter_is_the_same_for_all_and_keeps_the_order(given, second):
         position = occasion.nominal
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPECS)
 def test_a_spec_comes_back_from_its_json(given):
     """What is stored is what was said."""

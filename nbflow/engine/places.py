@@ -230,7 +230,10 @@ class Places:
         self._grant(lane.pool)
 
     def _grant(self, pool: _Pool) -> None:
-        while (found := self._next(pool)) is not None:
+        if not pool.line.length and not pool.limits:
+            return
+        most = _AHEAD * self._runners[pool.name].capacity
+        while pool.occupied < most and (found := self._next(pool)) is not None:
             line, task, lane = found
             if not self._has_room(task, lane):
                 return

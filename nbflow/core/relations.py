@@ -7,7 +7,7 @@ Rule 2: this file knows nothing of where the other executions are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from nbflow.core import guard
 from nbflow.core.child_handles import ChildWorkflowHandle, ExternalRequest, ExternalWorkflowHandle
@@ -18,7 +18,7 @@ from nbflow.core.commands import (
 )
 from nbflow.core.definitions import REGISTRY
 from nbflow.core.durations import Duration, parse_duration
-from nbflow.core.events import StartChildWorkflowExecutionInitiated
+from nbflow.core.events import HistoryEvent, StartChildWorkflowExecutionInitiated
 from nbflow.core.options import WorkflowOptions
 from nbflow.exceptions import WorkflowEvicted
 
@@ -161,23 +161,27 @@ class Relations:
         )
 
     def _recorded(self, name: str, workflow_id: str | None) -> StartChildWorkflowExecutionInitiated | None:
-        """The event that will record this child, if this is a replay."""
-        recorded = self._owner.next_recorded if self._owner.is_replaying else None
-        if not isinstance(recorded, StartChildWorkflowExecutionInitiated) or recorded.workflow_type != name:
-            return self._recorded_elsewhere(name) if workflow_id is None else None
-        return recorded if workflow_id is None or recorded.workflow_id == workflow_id else None
+        """The event that will record this child, if this is a replay.
 
-    def _recorded_elsewhere(self, name: str) -> StartChildWorkflowExecutionInitiated | None:
-        """Find the event by its made-up id: commands of this activation that are withdrawn shift what is recorded."""
+        A made-up id tells which one it is. Its place does not: what is withdrawn in this activation is not recorded.
+        """
         if not self._owner.is_replaying:
             return None
-        made_up = f"/{name}-{self._count}"
-        for event in self._owner.recorded_commands:
-            if not isinstance(event, StartChildWorkflowExecutionInitiated) or event.workflow_type != name:
-                continue
-            if event.workflow_id.rpartition("-")[0].endswith(made_up):
-                return event
-        return None
+        expected = self._owner.next_recorded
+        if self._records(expected, name, workflow_id):
+            return expected
+        if workflow_id is not None:
+            return None
+        return next((it for it in self._owner.recorded_commands if self._records(it, name, None)), None)
+
+    def _records(
+        self, event: HistoryEvent | None, name: str, workflow_id: str | None
+    ) -> TypeGuard[StartChildWorkflowExecutionInitiated]:
+        if not isinstance(event, StartChildWorkflowExecutionInitiated) or event.workflow_type != name:
+            return False
+        if workflow_id is not None:
+            return event.workflow_id == workflow_id
+        return event.workflow_id.rpartition("-")[0].endswith(f"/{name}-{self._count}")
 
     def handle(self, workflow_id: str, run_id: str | None) -> ExternalWorkflowHandle:
         """Return a handle of another execution."""

@@ -167,3 +167,11 @@ async def looks_at_its_size():
         info.is_continue_as_new_suggested,
         info.first_execution_run_id,
     ]
+
+
+@body()
+async def takes_a_timer_back_before_children():
+    nbflow.sleep(5).cancel()
+    first, second = replayed_child.start(1), replayed_child.start(2)
+    second.signal("hello")
+    return [await first, await second]

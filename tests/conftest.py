@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from nbflow import Activity, Workflow
+from nbflow.core.definitions import REGISTRY
+
+HERE = str(Path(__file__).parent)
 
 
 def pytest_addoption(parser):
@@ -28,3 +36,31 @@ def _without_outer_settings(monkeypatch):
     """Remove NBFLOW_* variables, so that a test opens no store that its caller works with."""
     for name in [name for name in os.environ if name.startswith("NBFLOW_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_definitions(request):
+    """Make the workflows and activities of a test's module, and of its helpers, the current ones of their names.
+
+    Names are of the whole process, so another module that was collected later may have taken them.
+    """
+    for module in _with_helpers(request.module):
+        for value in list(vars(module).values()):
+            if isinstance(value, Activity | Workflow) and value.function.__module__ == module.__name__:
+                on_edit = getattr(value._options, "on_edit", "move")  # noqa: SLF001  as the mark registers it
+                REGISTRY.register(value.kind, value.name, value.definition, on_edit=on_edit)
+
+
+def _with_helpers(module: ModuleType) -> list[ModuleType]:
+    """List the modules of tests that one imports from, those first, and itself."""
+    found: list[ModuleType] = []
+    waiting = [module]
+    while waiting:
+        at = waiting.pop()
+        if at in found or not str(getattr(at, "__file__", "")).startswith(HERE):
+            continue
+        found.append(at)
+        names = {getattr(value, "__module__", None) for value in vars(at).values()}
+        waiting += [value for value in vars(at).values() if isinstance(value, ModuleType)]
+        waiting += [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
+    return found[::-1]

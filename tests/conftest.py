@@ -47,7 +47,7 @@ def _own_definitions(request):
     for module in _with_helpers(request.module):
         for value in list(vars(module).values()):
             if isinstance(value, Activity | Workflow) and value.function.__module__ == module.__name__:
-                on_edit = getattr(value._options, "on_edit", "move")  # noqa: SLF001  as the mark registers it
+                on_edit = getattr(value._options, "on_edit", "move")
                 REGISTRY.register(value.kind, value.name, value.definition, on_edit=on_edit)
 
 

@@ -86,7 +86,7 @@ FROM initiated
 WHERE EXISTS (FROM closed WHERE closed.run_id = initiated.run_id)
 AND (
     initiated.event_type <> 'StartChildWorkflowExecutionInitiated'
-    OR initiated.attributes ->> 'parent_close_policy' = 'ABANDON'
+    OR (initiated.attributes ->> 'parent_close_policy') = 'ABANDON'
 )
 AND NOT EXISTS (
     FROM event_log.events AS child
@@ -110,7 +110,7 @@ FROM children
 JOIN initiated
     ON initiated.run_id = children.parent_run_id AND initiated.event_id = children.initiated_event_id
 JOIN closed ON closed.run_id = children.parent_run_id
-WHERE initiated.attributes ->> 'parent_close_policy' <> 'ABANDON' AND children.event_time <= closed.event_time
+WHERE (initiated.attributes ->> 'parent_close_policy') <> 'ABANDON' AND children.event_time <= closed.event_time
 AND NOT EXISTS (
     FROM event_log.events AS asked
     WHERE asked.run_id = children.run_id AND asked.event_type = 'WorkflowExecutionCancelRequested'

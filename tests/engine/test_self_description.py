@@ -47,7 +47,7 @@ def test_sql_sees_what_executions_say_of_themselves() -> None:
     rows = handle._client.rows("SELECT * FROM executions WHERE search_attributes ->> 'city' = 'Oslo'")
     assert [row["workflow_id"] for row in rows] == [handle.workflow_id]
     assert rows[0]["summary"] == "a tour"
-    found = nbflow.executions("search_attributes ->> 'city' = 'Oslo' AND (search_attributes ->> 'stars')::INT = 4")
+    found = nbflow.executions("(search_attributes ->> 'city') = 'Oslo' AND (search_attributes ->> 'stars')::INT = 4")
     assert found["memo"].tolist() == ['{"by":"train","seen":{"Oslo":true}}']
     since = nbflow.sql("SELECT (search_attributes ->> 'since')::TIMESTAMPTZ AS since FROM executions WHERE run_id = $r",
                        r=handle.run_id)  # fmt: skip
@@ -69,7 +69,7 @@ def test_the_next_run_takes_over_what_was_said() -> None:
 
     handle = relays.options(**FIRST).start()
     assert handle.result(timeout=5) == ({"guide": "Ines", "turn": 1}, {"by": "bus"})
-    rows = nbflow.executions("search_attributes ->> 'turn' = '1' AND memo ->> 'by' = 'bus'")
+    rows = nbflow.executions("(search_attributes ->> 'turn') = '1' AND (memo ->> 'by') = 'bus'")
     assert sorted(rows["status"]) == ["Completed", "ContinuedAsNew"]
 
 

@@ -636,7 +636,7 @@ SELECT
     make_timestamptz(created_time) AS created_time,
     make_timestamptz(updated_time) AS updated_time,
     body -> 'input' AS input,
-    CASE WHEN body ->> 'memo' IS NOT NULL THEN body -> 'memo' END AS memo,
+    CASE WHEN (body ->> 'memo') IS NOT NULL THEN body -> 'memo' END AS memo,
     body ->> 'definition_hash' AS definition_hash
 FROM lives
 LEFT JOIN fired ON fired.schedule_id = lives.schedule_id

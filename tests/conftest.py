@@ -38,6 +38,13 @@ def _without_outer_settings(monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _definitions_of_its_own():
+    """Drop what a test defines: its names are of the whole process."""
+    with REGISTRY.preserved():
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _own_definitions(request):
     """Make the workflows and activities of a test's module, and of its helpers, the current ones of their names.
@@ -52,9 +59,11 @@ def _own_definitions(request):
 
 
 def _with_helpers(module: ModuleType) -> list[ModuleType]:
-    """List the modules of tests that one imports from, those first, and itself."""
+    """List the modules of tests that one imports from, and those that lie beside it, and at last itself."""
     found: list[ModuleType] = []
-    waiting = [module]
+    folder = Path(str(module.__file__)).parent
+    beside = [it for it in sys.modules.values() if Path(str(getattr(it, "__file__", None))).parent == folder]
+    waiting = [module, *(it for it in beside if not it.__name__.rpartition(".")[2].startswith("test_"))]
     while waiting:
         at = waiting.pop()
         if at in found or not str(getattr(at, "__file__", "")).startswith(HERE):
@@ -63,4 +72,4 @@ def _with_helpers(module: ModuleType) -> list[ModuleType]:
         names = {getattr(value, "__module__", None) for value in vars(at).values()}
         waiting += [value for value in vars(at).values() if isinstance(value, ModuleType)]
         waiting += [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
-    return found[::-1]
+    return sorted(found, key=lambda it: it is module)

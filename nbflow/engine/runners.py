@@ -104,8 +104,8 @@ class ThreadRunner:
             self._is_growing = True
             self._threads += 1
             thread = threading.Thread(target=self._work, name=f"nbflow-activity-{self._threads}", daemon=True)
-            self._started.add(thread)
             thread.start()
+            self._started.add(thread)
 
     def _take(self, *, is_first: bool = False) -> Attempt | None:
         is_work = self._calls.get()
@@ -163,10 +163,13 @@ class ThreadRunner:
 
     def close(self) -> None:
         """Let idle threads go, and see them off; busy ones are daemons and end with the process."""
-        for _ in range(self._threads):
-            self._calls.put(False)
+        with self._lock:
+            self.capacity = 0  # none begins any more
+            started = list(self._started)
+            for _ in range(self._threads):
+                self._calls.put(False)
         deadline = time.monotonic() + _FAREWELL_SECONDS
-        for thread in list(self._started):
+        for thread in started:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 

@@ -12,6 +12,7 @@ from sim_shapes import Shape
 from test_commits import Commits, begin, check_history, commits, disturbed, outcome_of
 
 import nbflow
+from nbflow.client import WorkflowHandle
 from nbflow.core.machines import CHILD, EXTERNAL_CANCEL, EXTERNAL_SIGNAL, advance
 from nbflow.testing import WorkflowEnvironment
 
@@ -57,6 +58,15 @@ def undisturbed(shape: Shape, path: Path, commits: Commits) -> tuple[list[Any], 
     return happened, commits.done
 
 
+def go_on(shape: Shape) -> WorkflowHandle:
+    """Take up what the fault left, which may come to its end on opening: that is not begun anew."""
+    if not len(nbflow.executions("workflow_id = 'one'")):
+        return begin(shape)
+    handle = nbflow.get("one")
+    shape.drive(handle)
+    return handle
+
+
 SLOW = {"parent_of_chains", "parent_of_three"}
 
 
@@ -72,6 +82,6 @@ def test_a_fault_at_any_commit_of_a_family(shape: Shape, tmp_path: Path, commits
         path = tmp_path / f"{n}.duckdb"
         disturbed(shape, path, commits)
         with WorkflowEnvironment(path):
-            assert outcome_of(begin(shape)) == shape.expected, f"after a fault at commit {n}"
+            assert outcome_of(go_on(shape)) == shape.expected, f"after a fault at commit {n}"
             assert Counter(settled()) == Counter(happened), f"after a fault at commit {n}"
             check_families()

@@ -16,6 +16,9 @@ __all__ = ["HistorySize"]
 _REST = 200
 """Bytes of an event beside its values, about."""
 
+_UNMEASURED_AT_MOST = 100
+"""So many values may wait to be measured: those that wait stay in memory as long as the execution does."""
+
 
 def _attributes(kind: str) -> dict[type[HistoryEvent], tuple[str, ...]]:
     return {cls: tuple(f.name for f in fields(cls) if str(f.type).startswith(kind)) for cls in EVENT_TYPES.values()}
@@ -33,7 +36,7 @@ class HistorySize:
     def __init__(self) -> None:
         self._bytes = 0
         self._unmeasured: list[Payload] = []
-        """Values read from the log: their length is worked out only if somebody asks."""
+        """Values read from the log: their length is worked out if somebody asks, or when they get many."""
 
     def add(self, event: HistoryEvent) -> None:
         """Count an event."""
@@ -49,6 +52,8 @@ class HistorySize:
     def _add_payload(self, payload: Payload) -> None:
         if payload.is_parsed:
             self._unmeasured.append(payload)
+            if len(self._unmeasured) > _UNMEASURED_AT_MOST:
+                self._measure()
         else:
             self._bytes += len(payload.text)
 
@@ -65,10 +70,13 @@ class HistorySize:
     @property
     def bytes(self) -> int:
         """The estimate."""
+        self._measure()
+        return self._bytes
+
+    def _measure(self) -> None:
         for payload in self._unmeasured:
             self._bytes += len(payload.text)
         self._unmeasured.clear()
-        return self._bytes
 
 
 _WITH_MORE = frozenset({MarkerRecorded, *(cls for cls, names in _FAILURES.items() if names)})

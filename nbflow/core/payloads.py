@@ -8,10 +8,13 @@ content hash. How values become payloads is the converter's business; core only 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 __all__ = ["Blob", "Converter", "JsonConverter", "Payload"]
+
+_dumps: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Payload:
     def text(self) -> str:
         """The value as JSON text."""
         if self._text is None:
-            self._text = json.dumps(self._tree, ensure_ascii=False, separators=(",", ":"))
+            self._text = _dumps(self._tree)
         return self._text
 
     @property

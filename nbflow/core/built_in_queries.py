@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from nbflow.core.stacks import frames_of, stack_summary
+from nbflow.core import guard
+from nbflow.core.frames import user_frames
 
 if TYPE_CHECKING:
     from nbflow.core.instance import WorkflowInstance
@@ -16,16 +18,21 @@ __all__ = ["BUILT_IN_QUERIES"]
 
 def _stacks(instance: WorkflowInstance) -> Iterator[tuple[str, list[FrameType]]]:
     for task in list(instance.loop.tasks):
-        frames = frames_of(task)
+        frames = user_frames(task)
         if frames:
             yield task.get_name(), frames
+
+
+def _summary(frames: Iterable[FrameType]) -> traceback.StackSummary:
+    with guard.allow_io():  # reading source lines
+        return traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)
 
 
 def _stack_trace(instance: WorkflowInstance) -> str:
     """Say where each task waits, as Python prints stacks."""
     told = []
     for name, frames in _stacks(instance):
-        told.append(f"task {name!r} waits (most recent call last):\n{''.join(stack_summary(frames).format())}")
+        told.append(f"task {name!r} waits (most recent call last):\n{''.join(_summary(frames).format())}")
     return "\n".join(told)
 
 
@@ -37,7 +44,7 @@ def _enhanced_stack_trace(instance: WorkflowInstance) -> dict[str, Any]:
                 "task": name,
                 "locations": [
                     {"file_path": it.filename, "line": it.lineno, "function_name": it.name, "source": it.line}
-                    for it in stack_summary(frames)
+                    for it in _summary(frames)
                 ],
             }
             for name, frames in _stacks(instance)

@@ -30,6 +30,7 @@ from nbflow.core.commands import (
 from nbflow.core.continuing import continue_as_new
 from nbflow.core.definitions import Definition
 from nbflow.core.events import ActivityTaskScheduled, HistoryEvent, WorkflowExecutionStarted
+from nbflow.core.frames import is_user_code
 from nbflow.core.handlers import RunningHandlers
 from nbflow.core.history_size import HistorySize
 from nbflow.core.loop import DeterministicLoop, OrderedFuture
@@ -53,8 +54,6 @@ _MICROSECOND = 1_000_000
 _LAST_MOMENT = 253_402_300_799
 """Seconds since the epoch: the end of the year 9999, which is as far as ``datetime`` goes."""
 
-_OWN_FILES = __file__.rpartition("core")[0]
-_ASYNCIO_FILES = asyncio.__file__.rpartition("__init__")[0]
 _REFUSALS_BEFORE_PARKING = 100
 
 LogLine = tuple[int, str]
@@ -476,8 +475,7 @@ def _hand_over(error: BaseException, future: OrderedFuture) -> None:
 def _line_of_user_code() -> SourceLine | None:
     frame = sys._getframe(1)  # noqa: SLF001  the only way up the stack
     while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith((_OWN_FILES, _ASYNCIO_FILES)):
+        if is_user_code(frame.f_code.co_filename):
             return SourceLine(frame.f_code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]
     return None

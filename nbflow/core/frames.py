@@ -7,7 +7,7 @@ is a coroutine of ours that drives a greenlet, whose own frames are the user's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -31,24 +31,27 @@ def is_user_code(filename: str) -> bool:
     return not filename.startswith((_OWN_FILES, _ASYNCIO_FILES))
 
 
-def user_frames(coroutine: Any) -> list[FrameType]:
-    """Return the frames of user code that wait in a coroutine, the outermost first.
+def user_frames(task: asyncio.Task[Any]) -> list[FrameType]:
+    """Return the frames of user code in which a task waits, the outermost first.
 
     Parameters
     ----------
-    coroutine
+    task
         Not running.
     """
-    return [frame for frame in _frames(coroutine) if is_user_code(frame.f_code.co_filename)]
+    return [frame for frame in _frames(task) if is_user_code(frame.f_code.co_filename)]
 
 
-def _frames(link: Any) -> Iterator[FrameType]:
+def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    link: Any = task.get_coro()
     while link is not None:
         frame = _frame_of(link)
         if frame is not None:
             yield frame
-            yield from _greenlet_frames(frame)
         link = _awaited(link)
+    stack: WorkflowGreenlet | None = getattr(task, "greenlet", None)
+    if stack is not None:
+        yield from _frames_of_greenlet(stack)
 
 
 def _frame_of(link: Any) -> FrameType | None:
@@ -67,22 +70,16 @@ def _awaited(link: Any) -> Any:
     return None
 
 
-def _greenlet_frames(frame: FrameType) -> Iterable[FrameType]:
-    """Return the frames of the greenlet that a frame of ours drives, the outermost first."""
-    if is_user_code(frame.f_code.co_filename):
-        return ()
-    stack = frame.f_locals.get("stack")
-    if not isinstance(stack, WorkflowGreenlet):
-        return ()
+def _frames_of_greenlet(stack: WorkflowGreenlet) -> list[FrameType]:
     frames: list[FrameType] = []
-    inner = stack.gr_frame
-    while inner is not None:
-        frames.append(inner)
-        inner = inner.f_back
-    return reversed(frames)
+    frame = stack.gr_frame
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames[::-1]
 
 
-def line_of_task(task: Any) -> SourceLine | None:
+def line_of_task(task: asyncio.Task[Any] | None) -> SourceLine | None:
     """Return the innermost line of user code at which a task waits.
 
     Parameters
@@ -90,7 +87,7 @@ def line_of_task(task: Any) -> SourceLine | None:
     task
         An asyncio task that is not running, or None.
     """
-    frames = user_frames(task.get_coro()) if task is not None else []
+    frames = user_frames(task) if task is not None else []
     return SourceLine(frames[-1].f_code, frames[-1].f_lasti) if frames else None
 
 

@@ -171,7 +171,7 @@ class _Traveller(WorkflowInstance):
     def _tasks(self) -> dict[str, list[Frame]]:
         found: dict[str, list[Frame]] = {}
         for task in self.loop.tasks:
-            frames = [self._frame(frame, frame.f_lasti) for frame in user_frames(task.get_coro())]
+            frames = [self._frame(frame, frame.f_lasti) for frame in user_frames(task)]
             if frames:
                 name = task.get_name()
                 name = frames[0].function if name == "workflow task" else name

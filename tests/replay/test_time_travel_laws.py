@@ -40,7 +40,7 @@ class Watched(Played):
         found = [
             [(frame.f_code.co_name, frame.f_lineno, plain(dict(frame.f_locals))) for frame in frames]
             for task in self.player.instance.loop.tasks
-            if (frames := user_frames(task.get_coro()))
+            if (frames := user_frames(task))
         ]
         self.stacks[len(self.player.history)] = found
 

@@ -32,7 +32,7 @@ from nbflow.core.failures import (
     exception_of_failure,
     timeout_failure,
 )
-from nbflow.core.machines import CHILD, advance
+from nbflow.core.machines import CHILD, EXTERNAL_SIGNAL, advance
 from nbflow.exceptions import ApplicationError, HistoryCorruptedError, WorkflowAlreadyStartedError
 
 if TYPE_CHECKING:
@@ -168,9 +168,14 @@ def _request_of(instance: WorkflowInstance, event: Any) -> ExternalRequest:
     return request
 
 
+def _turns_of(request: ExternalRequest) -> int:
+    """How many turns later who waits wakes in Temporal's SDK, whatever the answer: signals are shielded there."""
+    return 1 if request.machine is EXTERNAL_SIGNAL else 0
+
+
 def _delivered(instance: WorkflowInstance, event: HistoryEvent) -> bool:
     request = _request_of(instance, event)
-    instance.settle_in_turns(1, request, lambda: request.set_result(None))
+    instance.settle_in_turns(_turns_of(request), request, lambda: request.set_result(None))
     _wake_who_waited_for_the_request(request)
     return True
 
@@ -178,7 +183,8 @@ def _delivered(instance: WorkflowInstance, event: HistoryEvent) -> bool:
 def _undeliverable(instance: WorkflowInstance, event: Any) -> bool:
     request = _request_of(instance, event)
     what = f"no open workflow execution {event.workflow_id!r}" + (f" (run {event.run_id})" if event.run_id else "")
-    request.fail(ApplicationError(what, type=_NOT_FOUND, non_retryable=True))
+    error = ApplicationError(what, type=_NOT_FOUND, non_retryable=True)
+    instance.settle_in_turns(_turns_of(request), request, lambda: request.fail(error))
     _wake_who_waited_for_the_request(request)
     return True
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import nbflow
 from nbflow.core.definitions import Definition
 from nbflow.core.events import (
     ActivityTaskCompleted,
     ActivityTaskScheduled,
     ActivityTaskStarted,
+    ExternalWorkflowExecutionCancelRequested,
+    ExternalWorkflowExecutionSignaled,
     MarkerRecorded,
     OtherEvent,
+    RequestCancelExternalWorkflowExecutionFailed,
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionFailed,
+    SignalExternalWorkflowExecutionInitiated,
     TimerFired,
     TimerStarted,
     UpsertWorkflowSearchAttributes,
@@ -29,8 +37,11 @@ from nbflow.core.instance import WorkflowInstance
 from nbflow.core.payloads import JsonConverter, Payload
 from nbflow.core.replay import replay
 from nbflow.core.workflow_tasks import OWN_FLAG, SINGLE_BATCH, commands_of, has_workflow_tasks, task_activations
+from nbflow.exceptions import ApplicationError
 
 NOTHING = Payload("[]")
+_ARRIVED = ExternalWorkflowExecutionSignaled, ExternalWorkflowExecutionCancelRequested
+_FAILED = SignalExternalWorkflowExecutionFailed, RequestCancelExternalWorkflowExecutionFailed
 
 
 class Told:
@@ -179,4 +190,44 @@ def test_the_code_sees_the_time_of_the_task():
     instance = WorkflowInstance("r", definition, JsonConverter())
     (command,) = replay(instance, told.events)
     assert command.start_to_fire_timeout == 9
+    instance.evict()
+
+
+async def _asks_others():
+    order = []
+
+    async def tell(what, awaitable):
+        try:
+            await awaitable
+        except ApplicationError:
+            what += " in vain"
+        order.append(what)
+
+    other = nbflow.get_handle("other")
+    waiting = [tell("slept", nbflow.sleep(1)), tell("told", other.signal("s")), tell("cancelled", other.cancel())]
+    await asyncio.gather(*waiting)
+    return order
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_answer_takes_as_many_turns_as_in_temporals_sdk(is_there):
+    """A signal's as many as a timer, a cancellation's one fewer, whether or not the other execution was there."""
+    told = Told()
+    told.start()
+    told.task(lang_used_flags=(SINGLE_BATCH,))
+    timer = told.timer()
+    to = {"workflow_id": "other"}
+    signal = told.add(SignalExternalWorkflowExecutionInitiated, signal_name="s", input=NOTHING, **to)
+    cancel = told.add(RequestCancelExternalWorkflowExecutionInitiated, **to)
+    answers = _ARRIVED if is_there else _FAILED
+    told.add(TimerFired, timer_id="1", started_event_id=timer.event_id)
+    told.add(answers[0], initiated_event_id=signal.event_id, **to)
+    told.add(answers[1], initiated_event_id=cancel.event_id, **to)
+    told.task(end=None)
+    instance = WorkflowInstance(
+        "r", Definition(kind="workflow", name="w", function=_asks_others, hash="h"), JsonConverter()
+    )
+    (command,) = replay(instance, told.events)
+    in_vain = "" if is_there else " in vain"
+    assert command.result.tree == [f"cancelled{in_vain}", "slept", f"told{in_vain}"]
     instance.evict()

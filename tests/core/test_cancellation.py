@@ -22,23 +22,6 @@ SCHEDULED, ASKED = "ActivityTaskScheduled", "ActivityTaskCancelRequested"
 DONE = ["ActivityTaskStarted", "ActivityTaskCompleted"]
 
 
-@pytest.fixture
-def play():
-    """Start an execution; at the end its history replays, and it leaves memory."""
-    players = []
-
-    def start(function, *args) -> Player:
-        players.append(Player(function, *args).start())
-        return players[-1]
-
-    yield start
-    for player in players:
-        again = player.fresh()
-        assert replay(again, player.history) == []
-        again.evict()
-        player.close()
-
-
 def both(plain, coroutine):
     """Try a plain ``def`` and an ``async def``."""
     return pytest.mark.parametrize("function", [plain, coroutine], ids=["def", "async"])

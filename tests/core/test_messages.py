@@ -10,26 +10,7 @@ from replay_corpus import double
 from replay_player import Player
 
 import nbflow
-from nbflow.core.replay import replay
 from nbflow.exceptions import NondeterminismError, QueryError, ReadOnlyContextError
-
-
-@pytest.fixture
-def play():
-    """Start an execution; at the end its history replays, and it leaves memory."""
-    players = []
-
-    def start(function, *args) -> Player:
-        players.append(Player(function, *args).start())
-        return players[-1]
-
-    yield start
-    for player in players:
-        again = player.fresh()
-        assert replay(again, player.history) == []
-        again.evict()
-        player.close()
-
 
 # Signals.
 

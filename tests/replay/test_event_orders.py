@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from replay_player import Player
 
 import nbflow
 from nbflow.core.failures import Failure, RetryState, TimeoutType
-from nbflow.core.replay import replay
 from nbflow.exceptions import ApplicationError
 
 SCHEDULED, STARTED, COMPLETED = "ActivityTaskScheduled", "ActivityTaskStarted", "ActivityTaskCompleted"
@@ -28,23 +26,6 @@ def fetch_wait():
 @nbflow.activity(cancellation_type="ABANDON")
 def fetch_abandon():
     """Goes on at once and tells nobody."""
-
-
-@pytest.fixture
-def play():
-    """Start an execution; at the end its history replays, and it leaves memory."""
-    players = []
-
-    def start(function, *args) -> Player:
-        players.append(Player(function, *args).start())
-        return players[-1]
-
-    yield start
-    for player in players:
-        again = player.fresh()
-        assert replay(again, player.history) == []
-        again.evict()
-        player.close()
 
 
 async def one_activity():

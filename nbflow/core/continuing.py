@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.core.commands import ContinueAsNewWorkflowExecution
 from nbflow.core.definitions import bind_arguments
-from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.durations import seconds_or_none
 from nbflow.core.options import WorkflowOptions
 from nbflow.exceptions import ContinueAsNew, WorkflowError
 
@@ -71,8 +71,8 @@ def continue_as_new(
         workflow_type=name,
         input=encode(list(args)),
         keyword_input=encode(dict(kwargs)) if kwargs else None,
-        workflow_run_timeout=_seconds(options.run_timeout),
-        backoff_start_interval=_seconds(options.start_delay) or None,
+        workflow_run_timeout=seconds_or_none(options.run_timeout),
+        backoff_start_interval=seconds_or_none(options.start_delay) or None,
         memo=None if options.memo is None else encode(dict(options.memo)),
         search_attributes=None if options.search_attributes is None else dict(options.search_attributes),
         retry_policy=options.retry.to_json() if options.retry else None,
@@ -89,7 +89,3 @@ def command_of(error: BaseException) -> ContinueAsNewWorkflowExecution | None:
         found = [command_of(member) for member in error.exceptions]
         return found[0] if all(found) else None
     return None
-
-
-def _seconds(value: Duration | None) -> float | None:
-    return None if value is None else parse_duration(value)

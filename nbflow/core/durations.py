@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from nbflow.exceptions import ConfigurationError
 
-__all__ = ["Duration", "format_duration", "parse_duration", "to_microseconds"]
+__all__ = ["Duration", "format_duration", "parse_duration", "seconds_or_none", "to_microseconds"]
 
 Duration: TypeAlias = "float | int | str | timedelta"
 
@@ -56,6 +56,11 @@ def parse_duration(value: Duration) -> float:
         msg = f"a duration can't be negative, endless, or longer than 1000 years: {value!r}"
         raise ConfigurationError(msg)
     return seconds
+
+
+def seconds_or_none(value: Duration | None) -> float | None:
+    """Read a duration that may be left out."""
+    return None if value is None else parse_duration(value)
 
 
 def to_microseconds(value: Duration) -> int:

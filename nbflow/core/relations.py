@@ -17,7 +17,7 @@ from nbflow.core.commands import (
     StartChildWorkflowExecution,
 )
 from nbflow.core.definitions import REGISTRY
-from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.durations import seconds_or_none
 from nbflow.core.events import HistoryEvent, StartChildWorkflowExecutionInitiated
 from nbflow.core.options import WorkflowOptions
 from nbflow.exceptions import WorkflowEvicted
@@ -148,12 +148,12 @@ class Relations:
             input=positional,
             keyword_input=keywords,
             definition_hash=definition_hash,
-            workflow_execution_timeout=_seconds(options.execution_timeout),
-            workflow_run_timeout=_seconds(options.run_timeout),
+            workflow_execution_timeout=seconds_or_none(options.execution_timeout),
+            workflow_run_timeout=seconds_or_none(options.run_timeout),
             parent_close_policy=options.parent_close_policy or "TERMINATE",
             workflow_id_reuse_policy=REUSE_POLICIES[options.id_reuse or "allow"],
             retry_policy=options.retry.to_json() if options.retry else None,
-            start_delay=_seconds(options.start_delay) or None,
+            start_delay=seconds_or_none(options.start_delay) or None,
             memo=memo,
             search_attributes=dict(options.search_attributes) if options.search_attributes else None,
             summary=options.summary,
@@ -254,7 +254,3 @@ def _current_hash(owner: EmbeddedRuntime, name: str) -> str:
     with guard.allow_io(), owner.loop.not_running():  # reading sources
         definition = REGISTRY.current("workflow", name)
     return definition.hash if definition is not None else ""
-
-
-def _seconds(value: Duration | None) -> float | None:
-    return None if value is None else parse_duration(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbflow.core.definitions import Definition
-from nbflow.core.durations import Duration, parse_duration
+from nbflow.core.durations import seconds_or_none
 from nbflow.core.events import WorkflowExecutionStarted
 from nbflow.core.failures import Failure
 from nbflow.core.options import WorkflowOptions
@@ -48,7 +48,7 @@ def started_event(
     """
     run_key, identity = process
     options = start.options
-    execution_timeout, run_timeout = _seconds(options.execution_timeout), _seconds(options.run_timeout)
+    execution_timeout, run_timeout = seconds_or_none(options.execution_timeout), seconds_or_none(options.run_timeout)
     return WorkflowExecutionStarted(
         event_id=1,
         event_time=now,
@@ -63,7 +63,7 @@ def started_event(
         workflow_run_timeout=run_timeout,
         workflow_execution_expiration_time=expiration(now, execution_timeout),
         retry_policy=options.retry.to_json() if options.retry else None,
-        first_workflow_task_backoff=_seconds(options.start_delay) or None,
+        first_workflow_task_backoff=seconds_or_none(options.start_delay) or None,
         memo=start.memo,
         search_attributes=dict(options.search_attributes) if options.search_attributes else None,
         summary=options.summary,
@@ -73,7 +73,3 @@ def started_event(
         last_completion_result=start.last_completion_result,
         continued_failure=start.continued_failure,
     )
-
-
-def _seconds(value: Duration | None) -> float | None:
-    return None if value is None else parse_duration(value)

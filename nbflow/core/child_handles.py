@@ -98,7 +98,10 @@ class ChildWorkflowHandle(OrderedFuture):
         """
         if not self.done() and in_workflow_greenlet():
             return block_on(self)
-        return super().result()
+        try:
+            return super().result()
+        finally:
+            del self  # an error's traceback holds this frame, and this handle holds the error
 
     def started(self) -> Any:
         """Wait until the child runs; then ``run_id`` is known.

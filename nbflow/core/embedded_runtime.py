@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from nbflow.core import guard
@@ -371,7 +372,10 @@ class EmbeddedRuntime:
             return
         future = OrderedFuture(loop=self.loop)
         self._conditions.append((predicate, future))
-        await self.wait_for(future, timeout, summary)
+        try:
+            await self.wait_for(future, timeout, summary)
+        finally:
+            del future  # as in wait_for
 
     def _wake_conditions(self) -> bool:
         """Look at the wait conditions in order; True if one of them holds."""
@@ -395,16 +399,13 @@ class EmbeddedRuntime:
         if timeout is None:
             return await future
 
-        def expire() -> None:
-            if not future.done():
-                future.set_exception(TimeoutError(f"nothing came within {timeout:g} s"))
-
         # One turn later, so that what arrived in the same activation comes first.
-        timer = self.start_timer(timeout, lambda: self.loop.call_soon(expire), summary)
+        timer = self.start_timer(timeout, partial(self.loop.call_soon, _expire, future, timeout), summary)
         try:
             return await future
         finally:
             timer.cancel()
+            del future  # it holds the error, whose traceback holds this frame
 
     def wait_for_signal(self, name: str, timeout: float | None = None, summary: str | None = None) -> Any:
         """Wait for the next signal of this name."""
@@ -470,6 +471,11 @@ def _hand_over(error: BaseException, future: OrderedFuture) -> None:
         future.set_exception(wrapped)
     else:
         future.set_exception(error)
+
+
+def _expire(future: OrderedFuture, timeout: float) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError(f"nothing came within {timeout:g} s"))
 
 
 def _line_of_user_code() -> SourceLine | None:

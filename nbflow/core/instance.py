@@ -439,11 +439,11 @@ class WorkflowInstance(EmbeddedRuntime):
         self.is_replaying = True  # cleanup code that runs now prints and logs nothing
         with self._surroundings:
             self._context.run(self.loop.take_down)
-        for timer in self.timers.values():
-            timer.cancel_now()
-        for handle in self.activities.values():
-            handle.cancel_now()
-            handle.detach()
+        for waiting in (*self.timers.values(), *self.activities.values(), *self._outbox.targets):
+            if isinstance(waiting, (ActivityHandle, DurableTimer)):
+                waiting.cancel_now()
+            if isinstance(waiting, ActivityHandle):
+                waiting.detach()
         self.relations.take_down()
         self._conditions.clear()
         self.activities.clear()

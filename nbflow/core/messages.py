@@ -163,6 +163,7 @@ class Messages:
             raise
         finally:
             waiters.pop(waiter, None)
+            del waiter  # it holds the error, whose traceback holds this frame
 
     def answer(self, name: str, args: Sequence[Any]) -> Any:
         """Answer a query.

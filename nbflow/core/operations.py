@@ -70,7 +70,10 @@ class ActivityHandle(OrderedFuture):
         """
         if not self.done() and in_workflow_greenlet():
             return block_on(self)
-        return super().result()
+        try:
+            return super().result()
+        finally:
+            del self  # an error's traceback holds this frame, and this handle holds the error
 
     def cancel(self, msg: Any = None) -> bool:
         """Ask the activity to cancel, the way its cancellation type says.
@@ -143,13 +146,9 @@ class DurableTimer:
     def fire(self) -> None:
         """Call back."""
         callback = self._callback
-        self.forget_callback()
+        self._callback = self._owner = None  # what waits holds this timer in turn
         if callback is not None and not self._cancelled:
             callback()
-
-    def forget_callback(self) -> None:
-        """Let go of what waits, which holds this timer in turn."""
-        self._callback = None
 
 
 class SleepFuture(OrderedFuture):

@@ -51,6 +51,11 @@ class Outbox:
         return [entry[0] for entry in self._entries]
 
     @property
+    def targets(self) -> list[Any]:
+        """What waits for the recording of the outstanding commands."""
+        return [entry[1] for entry in self._entries if entry[1] is not None]
+
+    @property
     def oldest(self) -> Command | None:
         """The command that the next event must record."""
         return self._entries[0][0] if self._entries else None

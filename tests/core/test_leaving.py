@@ -16,7 +16,7 @@ from replay_corpus import CORPUS, double, flaky
 from replay_player import Player
 
 import nbflow
-from nbflow.exceptions import WorkflowEvicted
+from nbflow.exceptions import ActivityError, ApplicationError, WorkflowEvicted
 
 
 @contextlib.contextmanager
@@ -204,6 +204,67 @@ def test_an_evicted_execution_is_freed_at_once(body):
         assert instance() is None
     finally:
         gc.enable()
+
+
+async def catches_failures():
+    for _ in range(2):
+        with contextlib.suppress(ActivityError):
+            await flaky(1)
+    await nbflow.sleep(60)
+
+
+async def waits_in_vain():
+    with contextlib.suppress(TimeoutError):
+        await nbflow.wait_for_signal("go", timeout=1)
+    with contextlib.suppress(TimeoutError):
+        await nbflow.wait_condition(lambda: False, timeout=1)
+    await nbflow.sleep(60)
+
+
+def fails_twice(player):
+    player.fail(0, ApplicationError("no")).fail(0, ApplicationError("no"))
+
+
+def fires_twice(player):
+    player.fire().fire()
+
+
+@pytest.mark.parametrize(("function", "live"), [(catches_failures, fails_twice), (waits_in_vain, fires_twice)])
+def test_errors_that_were_caught_keep_nothing(function, live):
+    """What failed or was waited for too long holds its error, whose traceback does not hold it in turn."""
+    player = Player(function).start()
+    instance = weakref.ref(player.instance)
+    gc.collect()
+    gc.disable()
+    try:
+        live(player)
+        player.close()
+        player.instance = None
+        assert instance() is None
+    finally:
+        gc.enable()
+
+
+async def asks_and_is_let_go():
+    handles = [double(1), nbflow.sleep(5)]
+    await asyncio.wait(handles, return_when=asyncio.FIRST_COMPLETED)
+
+
+def test_what_is_not_recorded_keeps_nothing():
+    """An execution that leaves before its commands are recorded is freed at once, too."""
+    player = Player(asks_and_is_let_go).start()
+    instance = player.replayed(1)
+    assert len(instance.outstanding) == 2
+    found = weakref.ref(instance)
+    gc.collect()
+    gc.disable()
+    try:
+        instance.evict()
+        del instance
+        assert found() is None
+    finally:
+        gc.enable()
+    player.close()
 
 
 def test_what_can_not_be_ended_is_quiet_at_exit(tmp_path):
